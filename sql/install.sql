@@ -1,0 +1,20 @@
+-- taskq: the reading order.  `psql -v ON_ERROR_STOP=1 -1 -f sql/install.sql` installs it all;
+-- `taskq migrate` does the same through numbered revisions.
+
+-- structure: changed only by revisions in alembic/versions
+\ir states.sql
+\ir tables.sql
+
+-- logic: laid again after every upgrade
+\ir guard.sql
+\ir bell.sql
+\ir dependencies.sql
+\ir enqueue.sql
+\ir lifecycle.sql
+\ir exchange.sql
+\ir operate.sql
+\ir agents.sql
+\ir maintenance.sql
+\ir explain.sql
+\ir views.sql
+\ir access.sql

@@ -1,0 +1,71 @@
+-- The states of a task, and the arrows between them.
+
+create schema if not exists taskq;
+comment on schema taskq is 'taskq: a job queue whose main job is running AI agents.  Start at taskq.tasks.';
+
+create type taskq.status as enum
+  ('blocked', 'awaiting_approval', 'queued', 'in_progress', 'completed', 'failed', 'cancelled');
+comment on type taskq.status is
+  'What a task waits for: other tasks, a person, a worker, its own end; completed, failed and cancelled are final.';
+
+create domain taskq.error_kind as text constraint a_known_kind_of_error check (value in (
+  'timeout', 'worker_lost', 'dependency_failed', 'agent_error', 'tool_error', 'validation_error',
+  'external_service', 'rate_limited', 'budget_exceeded', 'rejected', 'cancelled', 'unknown'));
+comment on domain taskq.error_kind is 'Why an attempt or a task ended badly.';
+
+create table taskq.arrows (
+  verb  text not null,
+  "from" taskq.status not null,
+  "to"   taskq.status not null,
+  primary key (verb, "from", "to")
+);
+comment on table taskq.arrows is 'Every change of status that exists; the guard on taskq.tasks refuses all others.';
+comment on column taskq.arrows.verb is 'What happens to the row.';
+comment on column taskq.arrows."from" is 'The status that is left.';
+comment on column taskq.arrows."to" is 'The status that is entered.';
+
+insert into taskq.arrows (verb, "from", "to") values
+  ('unblock',  'blocked',           'awaiting_approval'),
+  ('unblock',  'blocked',           'queued'),
+  ('approve',  'awaiting_approval', 'queued'),
+  ('reject',   'awaiting_approval', 'cancelled'),
+  ('claim',    'queued',            'in_progress'),
+  ('complete', 'in_progress',       'completed'),
+  ('complete', 'queued',            'completed'),
+  ('complete', 'queued',            'failed'),
+  ('retry',    'in_progress',       'queued'),
+  ('release',  'in_progress',       'queued'),
+  ('reap',     'in_progress',       'queued'),
+  ('reap',     'in_progress',       'failed'),
+  ('wait',     'in_progress',       'blocked'),
+  ('wait',     'in_progress',       'awaiting_approval'),
+  ('fail',     'in_progress',       'failed'),
+  ('cancel',   'blocked',           'cancelled'),
+  ('cancel',   'awaiting_approval', 'cancelled'),
+  ('cancel',   'queued',            'cancelled'),
+  ('cancel',   'in_progress',       'cancelled'),
+  ('cascade',  'blocked',           'failed'),
+  ('cascade',  'blocked',           'cancelled'),
+  ('revive',   'failed',            'queued'),
+  ('revive',   'failed',            'blocked'),
+  ('revive',   'cancelled',         'queued'),
+  ('revive',   'cancelled',         'blocked');
+
+-- Version 7 ids: rows that are inserted together lie together in every index.
+-- PostgreSQL 18 has them built in; before, RFC 9562 section 5.7: 48 bits of Unix milliseconds, version, variant, random.
+do $$
+begin
+  if current_setting('server_version_num')::int >= 180000 then
+    create function taskq.uuid7() returns uuid language sql volatile parallel safe
+    return uuidv7();
+  else
+    create function taskq.uuid7() returns uuid language sql volatile parallel safe
+    return encode(
+      set_bit(set_bit(
+        overlay(uuid_send(gen_random_uuid())
+                placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                from 1 for 6),
+        52, 1), 53, 1), 'hex')::uuid;
+  end if;
+end $$;
+comment on function taskq.uuid7() is 'A new version 7 UUID: the time in milliseconds, then random bits.';

@@ -1,0 +1,141 @@
+"""Connections to Postgres: sessions with named statements, and a pool of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import asyncpg
+
+from taskq.database.queries import QUERIES
+from taskq.database.refusals import refused
+
+
+
+
+class Listener(Protocol):
+    def __call__(self, channel: str, payload: str) -> None: ...
+
+
+async def raw_connect(dsn: str, **options: Any) -> asyncpg.Connection:
+    """A bare asyncpg connection, for alembic."""
+    with refused():
+        return await asyncpg.connect(dsn, **options)
+
+
+async def connect(dsn: str, *, pooled: bool = False, name: str = "taskq") -> Connection:
+    """One session.
+
+    :param pooled: a transaction pooler stands between (no prepared statements, no LISTEN).
+    :param name: application_name, for pg_stat_activity.
+    :raises taskq.database.refusals.Unreachable: no connection can be made.
+    """
+    options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {"server_settings": {"application_name": name}}
+    with refused():
+        return Connection(await asyncpg.connect(dsn, timeout=10, **options))
+
+
+class Connection:
+    """One session.  Its methods take the name of a statement in queries.sql, then the statement's arguments."""
+
+    def __init__(self, raw: asyncpg.Connection) -> None:
+        self._raw = raw
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """All rows."""
+        with refused():
+            return list(await self._raw.fetch(QUERIES[query], *args))
+
+    async def fetch_one(self, query: str, *args: Any) -> Any | None:
+        """The first row, or None."""
+        with refused():
+            return await self._raw.fetchrow(QUERIES[query], *args)
+
+    async def fetch_value(self, query: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        with refused():
+            return await self._raw.fetchval(QUERIES[query], *args)
+
+    async def prepare(self, query: str) -> Callable[..., Any]:
+        """A statement that is sent often: returns an async function from its arguments to its rows."""
+        with refused():
+            statement = await self._raw.prepare(QUERIES[query])
+
+        async def fetch(*args: Any) -> Sequence[Any]:
+            with refused():
+                rows: Sequence[Any] = await statement.fetch(*args)
+                return rows
+
+        return fetch
+
+    async def listen(self, channel: str, listener: Listener) -> None:
+        """Call `listener(channel, payload)` for every notification."""
+        with refused():
+            await self._raw.add_listener(channel, lambda _c, _pid, channel, payload: listener(channel, payload))
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` once when the session ends, whoever ended it."""
+        self._raw.add_termination_listener(lambda _connection: callback())
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._raw.is_closed())
+
+    async def close(self) -> None:
+        """End the session; a server that does not answer is left after 2 s."""
+        try:
+            await self._raw.close(timeout=2)
+        except (OSError, TimeoutError, asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._raw.terminate()
+
+
+class Pool:
+    """Sessions to lend; opened when they are first needed."""
+
+    def __init__(self, dsn: str, *, size: int = 10, pooled: bool = False) -> None:
+        self._dsn, self._size, self._pooled = dsn, size, pooled
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """One session for as long as the block lasts."""
+        async with self._opening:
+            if self._pool is None:
+                options = {"statement_cache_size": 0} if self._pooled else {}
+                with refused():
+                    self._pool = await asyncpg.create_pool(
+                        self._dsn, min_size=0, max_size=self._size, timeout=10, **options
+                    )
+        with refused():
+            raw = await self._pool.acquire()
+        try:
+            yield Connection(raw)
+        finally:
+            await self._pool.release(raw)
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """All rows of a named statement."""
+        async with self.session() as session:
+            return await session.fetch(query, *args)
+
+    async def fetch_one(self, query: str, *args: Any) -> Any | None:
+        """The first row of a named statement, or None."""
+        async with self.session() as session:
+            return await session.fetch_one(query, *args)
+
+    async def fetch_value(self, query: str, *args: Any) -> Any:
+        """The first column of the first row of a named statement."""
+        async with self.session() as session:
+            return await session.fetch_value(query, *args)
+
+    async def close(self) -> None:
+        """Close every session; a server that does not answer is left after 5 s."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                pool.terminate()

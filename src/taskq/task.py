@@ -1,0 +1,140 @@
+"""What a handler is given: one attempt of one task.
+
+An async handler gets a `Task`, a sync one (a thread, a process) a `SyncTask`; they differ only in
+whether `progress` and `log` are awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+FINAL: Final = frozenset({"completed", "failed", "cancelled"})
+
+ERROR_KINDS: Final = frozenset(
+    {
+        "timeout",
+        "worker_lost",
+        "dependency_failed",
+        "agent_error",
+        "tool_error",
+        "validation_error",
+        "external_service",
+        "rate_limited",
+        "budget_exceeded",
+        "rejected",
+        "cancelled",
+        "unknown",
+    }
+)
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed message of an agent's conversation (a row of `taskq.messages`).
+
+    `body` is the JSON text of the message's content, exactly as it was sent or received: jsonb would
+    reorder its keys and refuse \\u0000.
+    """
+
+    seq: int
+    role: Literal["user", "assistant"]
+    body: str
+    stop_reason: str | None = None
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    simulated: bool = False
+    attempt: int = 0
+
+
+class Line(Protocol):
+    """The way from a running attempt back to the database; every write shows the lease.
+
+    Each method raises `LeaseLost` when another worker owns the task.
+    """
+
+    async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None: ...
+
+    async def log(self, task: Attempt, text: str) -> None: ...
+
+    async def messages(self, task: Attempt) -> list[Message]: ...
+
+    async def append_message(self, task: Attempt, message: Message) -> None: ...
+
+
+class Attempt:
+    """One attempt of one task: what both kinds of handler can read."""
+
+    __slots__ = (
+        "_line",
+        "attempt",
+        "created_by",
+        "id",
+        "lease",
+        "max_attempts",
+        "mission_id",
+        "name",
+        "parent_id",
+        "parents",
+        "payload",
+        "role",
+        "run_at",
+        "timeout",
+        "traceparent",
+    )
+
+    id: UUID
+    role: str
+    name: str | None
+    payload: dict[str, Any]
+    attempt: int
+    max_attempts: int
+    lease: int
+    mission_id: UUID
+    parent_id: UUID | None
+    created_by: str | None
+    traceparent: str | None
+    timeout: timedelta
+    run_at: datetime
+    parents: Mapping[UUID, Any]
+    """Results of the tasks that this one depended on, by id; those that did not complete are absent."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.role} attempt {self.attempt}>"
+
+
+class Task(Attempt):
+    """What an async handler is given."""
+
+    __slots__ = ()
+    _line: Line
+
+    async def progress(self, fraction: float | None = None, note: str | None = None) -> None:
+        """Tell people how far the task is.
+
+        :param fraction: 0 to 1, or None to leave it.
+        :param note: a line for people, or None to leave it.
+        :raises LeaseLost: another worker owns the task now.
+        """
+        await self._line.progress(self, fraction, note)
+
+    async def log(self, text: str) -> None:
+        """Keep a line for people in `taskq.logs` (cut at 8 KB).
+
+        :raises LeaseLost: another worker owns the task now.
+        """
+        await self._line.log(self, text)
+
+    async def messages(self) -> list[Message]:
+        """The conversation of this task that was committed so far, by this attempt or earlier ones, in order."""
+        return await self._line.messages(self)
+
+    async def append_message(self, message: Message) -> None:
+        """Commit one finished message; a crashed run resumes after the last of these.
+
+        :raises LeaseLost: another worker owns the task now.
+        """
+        await self._line.append_message(self, message)
