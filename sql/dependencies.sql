@@ -5,7 +5,11 @@
 
 -- subtract: these tasks wait for that many fewer.  Returns the roles of those that are queued now.
 create function taskq.subtract(_ids uuid[], _met integer[]) returns text[]
-language sql set taskq.verb = 'unblock' as $$
+language plpgsql as $$
+declare
+  _roles text[];
+begin
+  perform taskq.begin('unblock');
   with moved as (
     update taskq.tasks t
     set waiting_on = t.waiting_on - m.met,
@@ -16,8 +20,10 @@ language sql set taskq.verb = 'unblock' as $$
     from unnest(_ids, _met) m (id, met)
     where t.id = m.id and t.status = 'blocked'
     returning t.role, t.status)
-  select coalesce(array_agg(distinct role) filter (where status = 'queued'), '{}') from moved
-$$;
+  select coalesce(array_agg(distinct role) filter (where status = 'queued'), '{}') into _roles from moved;
+  perform taskq.done();
+  return _roles;
+end $$;
 comment on function taskq.subtract(uuid[], integer[]) is 'These blocked tasks wait for that many fewer; at none they are queued or await approval.  Returns the roles to ring.';
 
 -- unblock: these tasks ended; their edges with one of these policies are met.  Returns the roles to ring.
@@ -57,8 +63,9 @@ comment on function taskq.doom(uuid[]) is 'The blocked tasks that these failed o
 
 -- take_down: these blocked tasks end because something that they depend on ended badly.
 create function taskq.take_down(_ids uuid[], _as taskq.status, _actor text) returns void
-language plpgsql set taskq.verb = 'cascade' as $$
+language plpgsql as $$
 begin
+  perform taskq.begin('cascade');
   with cause as (
     select distinct on (d.task_id) d.task_id, d.depends_on
     from taskq.dependencies d join taskq.tasks p on p.id = d.depends_on
@@ -74,7 +81,7 @@ begin
     returning t.id, t.error)
   insert into taskq.events (task_id, verb, "from", "to", actor, reason)
   select id, 'cascade', 'blocked', _as, _actor, error from ended;
-
+  perform taskq.done();
   perform taskq.tell(_ids);
 end $$;
 comment on function taskq.take_down(uuid[], taskq.status, text) is 'These blocked tasks end as failed or cancelled, since a dependency did.';

@@ -40,7 +40,9 @@ create function taskq.exchange(
 returns table (kind text, id uuid, lease bigint, role text, payload jsonb, attempt smallint, priority smallint, run_at timestamptz,
                max_attempts smallint, timeout interval, name text, mission_id uuid, parent_id uuid, created_by text,
                traceparent text, parents jsonb, due_in double precision)
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan   -- knowing the arrays, the planner joins by a scan of the table: quadratic while it is small
+as $$
 #variable_conflict use_column
 declare
   _parents uuid[];
@@ -54,13 +56,13 @@ declare
   _count integer;
 begin
   if cardinality(_ids) > 0 then
-    -- the lease alone is the fence: with the status as well the planner takes the small index of running rows, and goes quadratic
+    -- the lease alone is the fence: with the status or the worker as well the planner starts from those rows, and goes quadratic
     with done as (
       update taskq.tasks t
       set status = 'completed', result = d.result, finished_at = now(), lease = null, lease_expires_at = null,
           error = null, error_kind = null
       from unnest(_ids, _leases, _results) d (id, lease, result)
-      where t.id = d.id and t.lease = d.lease and t.worker_id = _worker
+      where t.id = d.id and t.lease = d.lease
       returning t.id, d.lease, t.has_dependents, t.awaited)
     select array_agg(done.id) filter (where done.has_dependents), array_agg(done.id) filter (where done.awaited), array_agg(done.lease)
     into _parents, _told, _done from done;

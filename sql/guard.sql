@@ -1,6 +1,7 @@
 -- The guard: a status changes along an arrow, through a function, or not at all.
 
--- Functions say which verb they are in a setting of their own (`set taskq.verb = …`), which ends with them.
+-- Functions say around their UPDATE which verb it is: taskq.begin('cancel') … taskq.done().  (A SET clause of the
+-- function would end by itself, but only superusers may write one for a setting that the server does not know.)
 -- The two hot arrows never come here: the trigger's WHEN lets them pass (a plpgsql body on every row costs 9 %).
 create function taskq.refuse_what_is_no_arrow() returns trigger
 language plpgsql as $$
@@ -35,6 +36,12 @@ begin
   return new;
 end $$;
 comment on function taskq.refuse_what_is_no_arrow() is 'Trigger: refuses a change of status that is no arrow, or that no function of this schema makes.';
+
+create function taskq.begin(_verb text) returns void language sql as $$ select set_config('taskq.verb', _verb, true) $$;
+comment on function taskq.begin(text) is 'The next change of status is this verb; the guard lets it pass.';
+
+create function taskq.done() returns void language sql as $$ select set_config('taskq.verb', '', true) $$;
+comment on function taskq.done() is 'The change of status is made; the guard is up again.';
 
 create trigger guard before update of status on taskq.tasks for each row
 when (old.status is distinct from new.status

@@ -5,6 +5,10 @@
 \ir states.sql
 \ir tables.sql
 
+-- the revision that these tables are, so that `taskq migrate` can go on from here
+create table taskq.alembic_version (version_num varchar(32) not null constraint alembic_version_pkc primary key);
+insert into taskq.alembic_version values ('0001');
+
 -- logic: laid again after every upgrade
 \ir guard.sql
 \ir bell.sql

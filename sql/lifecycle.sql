@@ -44,12 +44,14 @@ comment on function taskq.backoff(text, integer) is 'The wait after this attempt
 
 -- finish: a task ends badly, and what depends on it hears of it.
 create function taskq.finish(_task taskq.tasks, _as taskq.status, _verb text, _kind taskq.error_kind, _message text, _actor text) returns void
-language plpgsql set taskq.verb = 'finish' as $$
+language plpgsql as $$
 begin
+  perform taskq.begin(_verb);
   update taskq.tasks t
   set status = _as, finished_at = clock_timestamp(), lease = null, lease_expires_at = null,
       error_kind = _kind, error = left(_message, 8192)
   where t.id = _task.id;
+  perform taskq.done();
   perform taskq.note(_task.id, _verb, _task.status, _as, _actor, left(_message, 8192));
   perform taskq.tell(array[_task.id]);
   if _task.has_dependents then
@@ -60,12 +62,14 @@ comment on function taskq.finish(taskq.tasks, taskq.status, text, taskq.error_ki
 
 -- put_back: a running task is queued again.
 create function taskq.put_back(_task taskq.tasks, _attempt integer, _run_at timestamptz) returns void
-language plpgsql set taskq.verb = 'put_back' as $$
+language plpgsql as $$
 begin
+  perform taskq.begin('release');
   update taskq.tasks t
   set status = 'queued', attempt = _attempt, run_at = _run_at,
       lease = null, lease_expires_at = null, progress = null, progress_note = null
   where t.id = _task.id;
+  perform taskq.done();
   perform taskq.ring(array[_task.role]);
 end $$;
 comment on function taskq.put_back(taskq.tasks, integer, timestamptz) is 'Queues a locked, running task again.';
@@ -136,7 +140,7 @@ comment on function taskq.stop(uuid, uuid, bigint) is 'For workers: a task that 
 
 -- wait: the task waits for others, or for a person, and holds nothing meanwhile; no attempt is spent.
 create function taskq.wait(_worker uuid, _id uuid, _lease bigint, _on uuid[]) returns taskq.status
-language plpgsql set taskq.verb = 'wait' as $$
+language plpgsql as $$
 declare
   _task taskq.tasks := taskq.hold(_worker, _id, _lease);
   _unmet integer;
@@ -153,12 +157,14 @@ begin
   perform from taskq.tasks c where c.id = any(_on) order by c.id for no key update;
   update taskq.tasks c set has_dependents = true where c.id = any(_on) and not c.has_dependents;
   _unmet := taskq.unmet(_id);
+  perform taskq.begin('wait');
   update taskq.tasks t
   set status = case when cardinality(_on) > 0 then 'blocked' else 'awaiting_approval' end::taskq.status,
       waiting_on = _unmet, attempt = t.attempt - 1, lease = null, lease_expires_at = null,
       approved_at = case when cardinality(_on) > 0 then coalesce(t.approved_at, now()) end
   where t.id = _id
   returning t.status into _as;
+  perform taskq.done();
   if _as = 'blocked' and _unmet = 0 then
     perform taskq.ring(taskq.subtract(array[_id], array[0]));
     return 'queued';

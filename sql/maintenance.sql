@@ -13,23 +13,27 @@ language sql as $$
 $$;
 comment on function taskq.declare_roles(jsonb) is 'For workers: keeps the declared timeout, attempts and backoff of roles.';
 
--- register: a worker is there (again).  Called on the connection whose end means the end of the process.
--- What it holds but does not know of is released: an answer that was lost on the way.
+-- register: a worker is there, or has a new session.  Called on the connection whose end means the end of the process.
 create function taskq.register(_worker uuid, _name text, _roles text[], _concurrency integer, _version text,
-                               _lease interval, _direct boolean, _held bigint[]) returns void
-language plpgsql as $$
-begin
+                               _lease interval, _direct boolean) returns void
+language sql as $$
   insert into taskq.workers as w (id, name, roles, concurrency, version, lease, backend_pid, backend_start)
   select _worker, _name, _roles, _concurrency, _version, _lease, a.pid, a.backend_start
   from (select) one left join pg_stat_activity a on _direct and a.pid = pg_backend_pid()
   on conflict (id) do update
   set backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
-      heartbeat_at = clock_timestamp(), missing_since = null, trouble = null;
-  perform taskq.release(_worker, array(
-    select t.lease from taskq.tasks t where t.status = 'in_progress' and t.worker_id = _worker and t.lease <> all (_held)));
-end $$;
-comment on function taskq.register(uuid, text, text[], integer, text, interval, boolean, bigint[]) is
-  'For workers: enters a worker or its new database session, and releases what it holds without knowing.';
+      heartbeat_at = clock_timestamp(), missing_since = null, trouble = null
+$$;
+comment on function taskq.register(uuid, text, text[], integer, text, interval, boolean) is
+  'For workers: enters a worker, or its new database session.';
+
+-- disown: the answer to an exchange was lost on the way; what the worker holds without knowing is released.
+create function taskq.disown(_worker uuid, _known bigint[]) returns integer
+language sql as $$
+  select taskq.release(_worker, array(
+    select t.lease from taskq.tasks t where t.status = 'in_progress' and t.worker_id = _worker and t.lease <> all (_known)))
+$$;
+comment on function taskq.disown(uuid, bigint[]) is 'For workers: releases every lease of this worker but these; returns how many.';
 
 -- heartbeat: the worker still lives; its leases move on.  Returns the leases that are lost or asked to stop.
 -- skip locked: a client that keeps a row locked must not stop the heartbeat of all the others.

@@ -43,13 +43,15 @@ comment on function taskq.cancel(uuid, text, text) is
 
 -- approve: a person says yes.
 create function taskq.approve(_id uuid, _actor text default null, _note text default null) returns taskq.status
-language plpgsql security definer set search_path = '' set taskq.verb = 'approve' as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   _task taskq.tasks := taskq.pick(_id, 'approve', '{awaiting_approval}');
 begin
+  perform taskq.begin('approve');
   update taskq.tasks t
   set status = 'queued', run_at = greatest(t.run_at, now()), approved_at = now(), approved_by = coalesce(_actor, session_user)
   where t.id = _id;
+  perform taskq.done();
   perform taskq.note(_id, 'approve', 'awaiting_approval', 'queued', _actor, _note);
   perform taskq.ring(array[_task.role]);
   return 'queued';
@@ -70,7 +72,7 @@ comment on function taskq.reject(uuid, text, text) is 'Rejects a task that await
 -- complete: a person did the work (or could not: then _error says why).
 create function taskq.complete(_id uuid, _result jsonb default null, _actor text default null, _error text default null)
 returns taskq.status
-language plpgsql security definer set search_path = '' set taskq.verb = 'complete' as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   _task taskq.tasks := taskq.pick(_id, 'complete', '{queued}');
 begin
@@ -78,10 +80,12 @@ begin
     perform taskq.finish(_task, 'failed', 'complete', 'unknown', _error, _actor);
     return 'failed';
   end if;
+  perform taskq.begin('complete');
   update taskq.tasks t
   set status = 'completed', result = _result, finished_at = clock_timestamp(), started_at = coalesce(t.started_at, clock_timestamp()),
       error = null, error_kind = null
   where t.id = _id;
+  perform taskq.done();
   perform taskq.note(_id, 'complete', 'queued', 'completed', _actor, null);
   perform taskq.tell(array[_id]);
   perform taskq.ring(taskq.unblock(array[_id], '{fail,run,wait}'));
@@ -124,8 +128,9 @@ comment on function taskq.retry(uuid, text, text) is
 
 -- revive: these final tasks are blocked again, and what waits for nothing goes on at once.
 create function taskq.revive(_ids uuid[], _actor text, _reason text) returns void
-language plpgsql set taskq.verb = 'revive' as $$
+language plpgsql as $$
 begin
+  perform taskq.begin('revive');
   with revived as (
     update taskq.tasks t
     set status = 'blocked', finished_at = null, error = null, error_kind = null, result = null,
@@ -136,6 +141,7 @@ begin
     returning t.id, old.status)
   insert into taskq.events (task_id, verb, "from", "to", actor, reason)
   select id, 'revive', status, 'blocked', coalesce(_actor, session_user), _reason from revived;
+  perform taskq.done();
   update taskq.tasks t set waiting_on = taskq.unmet(t.id) where t.id = any(_ids);
   perform taskq.ring(taskq.subtract(array(select t.id from taskq.tasks t where t.id = any(_ids) and t.waiting_on = 0),
                                     array(select 0 from taskq.tasks t where t.id = any(_ids) and t.waiting_on = 0)));

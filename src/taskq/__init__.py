@@ -1,0 +1,22 @@
+"""taskq: a job queue in Postgres whose main job is running AI agents."""
+
+from taskq.app import App, Role
+from taskq.client import Done, Queue
+from taskq.errors import Fail, LeaseLost, Retry, Snooze, TaskFailed, TaskqError
+from taskq.task import SyncTask, Task
+
+__all__ = [
+    "App",
+    "Done",
+    "Fail",
+    "LeaseLost",
+    "Queue",
+    "Retry",
+    "Role",
+    "Snooze",
+    "SyncTask",
+    "Task",
+    "TaskFailed",
+    "TaskqError",
+]
+__version__ = "0.1.0"

@@ -1,19 +1,19 @@
 """Every error that taskq raises, and what to do about it.
 
-    TaskqError
-    ├── SettingsError        a setting cannot be understood
-    ├── DatabaseError        the database refused or cannot be reached
-    │   ├── NotMigrated      run `taskq migrate`
-    │   ├── NoDatabase       no server was named and none could be started
-    │   ├── InvalidTask      an inserted task was refused            (TQ001)
-    │   ├── LeaseLost        another worker owns the task now        (TQ002)
-    │   ├── NoSuchTask       there is no task with that id           (TQ003)
-    │   └── NotAnArrow       the task's status does not allow this   (TQ004)
-    ├── TaskFailed           `Queue.result` of a task that did not complete
-    └── Outcome              raised by a handler to say how its attempt ends
-        ├── Retry            try again after a while; spends an attempt
-        ├── Fail             give up now
-        └── Snooze           try again after a while; spends no attempt
+TaskqError
+├── SettingsError        a setting cannot be understood
+├── DatabaseError        the database refused or cannot be reached
+│   ├── NotMigrated      run `taskq migrate`
+│   ├── NoDatabase       no server was named and none could be started
+│   ├── InvalidTask      an inserted task was refused            (TQ001)
+│   ├── LeaseLost        another worker owns the task now        (TQ002)
+│   ├── NoSuchTask       there is no task with that id           (TQ003)
+│   └── NotAnArrow       the task's status does not allow this   (TQ004)
+├── TaskFailed           `Queue.result` of a task that did not complete
+└── Outcome              raised by a handler to say how its attempt ends
+    ├── Retry            try again after a while; spends an attempt
+    ├── Fail             give up now
+    └── Snooze           try again after a while; spends no attempt
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Outcome(TaskqError):
 class Retry(Outcome):
     """Try again; spends an attempt.  `after` overrides the role's backoff."""
 
-    def __init__(self, message: str = "the handler asked for a retry", *, after: timedelta | None = None) -> None:
+    def __init__(
+        self, message: str = "the handler asked for a retry", *, after: timedelta | None = None
+    ) -> None:
         super().__init__(message)
         self.after = after
 

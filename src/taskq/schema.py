@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def logic_digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in logic_files())).hexdigest()
 
 
-async def migrate(dsn: str) -> str:
+async def migrate(dsn: str) -> str | None:
     """Bring the schema to this version; returns the revision.  Does nothing when it is there already.
 
     :raises DatabaseError: the database refused; nothing was changed.
@@ -109,7 +110,7 @@ def newest_revision() -> str:
     return max(path.stem for path in (directory("alembic") / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
-async def run(dsn: str, step: Any) -> Any:
+async def run(dsn: str, step: Callable[[Any], str | None]) -> str | None:
     """One migration step on a synchronous SQLAlchemy connection, in one transaction, alone."""
     from sqlalchemy import text
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -123,7 +124,8 @@ async def run(dsn: str, step: Any) -> Any:
         with refused():
             async with engine.begin() as connection:
                 await connection.execute(text(QUERIES["lock_migrations"]))
-                return await connection.run_sync(step)
+                outcome: str | None = await connection.run_sync(step)
+                return outcome
     finally:
         await engine.dispose()
 
@@ -147,7 +149,9 @@ def take_back(connection: Any) -> str | None:
     config = alembic_config()
     config.attributes["connection"] = connection
     command.downgrade(config, "-1")
-    left = MigrationContext.configure(connection, opts={"version_table_schema": "taskq"}).get_current_revision()
+    left = MigrationContext.configure(
+        connection, opts={"version_table_schema": "taskq"}
+    ).get_current_revision()
     if left is None:
         execute(connection, QUERIES["drop_schema"])
     return left

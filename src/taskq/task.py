@@ -138,3 +138,26 @@ class Task(Attempt):
         :raises LeaseLost: another worker owns the task now.
         """
         await self._line.append_message(self, message)
+
+
+class SyncLine(Protocol):
+    """The same way back for a handler that cannot await; what is not in a thread of ours goes through a pipe."""
+
+    def progress(self, fraction: float | None, note: str | None) -> None: ...
+
+    def log(self, text: str) -> None: ...
+
+
+class SyncTask(Attempt):
+    """What a sync handler is given, in a thread or a process of its own."""
+
+    __slots__ = ()
+    _line: SyncLine
+
+    def progress(self, fraction: float | None = None, note: str | None = None) -> None:
+        """As `Task.progress`, without await."""
+        self._line.progress(fraction, note)
+
+    def log(self, text: str) -> None:
+        """As `Task.log`, without await."""
+        self._line.log(text)

@@ -6,7 +6,17 @@ on somebody else's connection, inside his transaction.
 
 from taskq.database.connection import Connection, Listener, Pool, connect, raw_connect
 from taskq.database.joining import join
-from taskq.database.queries import QUERIES
+from taskq.database.queries import QUERIES, read_queries
 from taskq.database.refusals import refused
 
-__all__ = ["QUERIES", "Connection", "Listener", "Pool", "connect", "join", "raw_connect", "refused"]
+__all__ = [
+    "QUERIES",
+    "Connection",
+    "Listener",
+    "Pool",
+    "connect",
+    "join",
+    "raw_connect",
+    "read_queries",
+    "refused",
+]

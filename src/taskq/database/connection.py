@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 
 from taskq.database.queries import QUERIES
 from taskq.database.refusals import refused
 
-
-
-
-class Listener(Protocol):
-    def __call__(self, channel: str, payload: str) -> None: ...
+Listener = Callable[[str, str], None]
+"""Called with the channel and the payload of a notification."""
 
 
 async def raw_connect(dsn: str, **options: Any) -> asyncpg.Connection:
@@ -25,43 +22,51 @@ async def raw_connect(dsn: str, **options: Any) -> asyncpg.Connection:
         return await asyncpg.connect(dsn, **options)
 
 
-async def connect(dsn: str, *, pooled: bool = False, name: str = "taskq") -> Connection:
+async def connect(
+    dsn: str, *, pooled: bool = False, name: str = "taskq", queries: Mapping[str, str] = QUERIES
+) -> Connection:
     """One session.
 
     :param pooled: a transaction pooler stands between (no prepared statements, no LISTEN).
     :param name: application_name, for pg_stat_activity.
+    :param queries: the statements that it can send, by name.
     :raises taskq.database.refusals.Unreachable: no connection can be made.
     """
-    options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {"server_settings": {"application_name": name}}
+    options: dict[str, Any] = (
+        {"statement_cache_size": 0} if pooled else {"server_settings": {"application_name": name}}
+    )
     with refused():
-        return Connection(await asyncpg.connect(dsn, timeout=10, **options))
+        return Connection(await asyncpg.connect(dsn, timeout=10, **options), queries)
 
 
 class Connection:
-    """One session.  Its methods take the name of a statement in queries.sql, then the statement's arguments."""
+    """One session.  Its methods take the name of a statement, then the statement's arguments.
 
-    def __init__(self, raw: asyncpg.Connection) -> None:
-        self._raw = raw
+    :param queries: the statements by name; queries.sql unless another floor brings its own.
+    """
+
+    def __init__(self, raw: asyncpg.Connection, queries: Mapping[str, str] = QUERIES) -> None:
+        self._raw, self._queries = raw, queries
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """All rows."""
         with refused():
-            return list(await self._raw.fetch(QUERIES[query], *args))
+            return list(await self._raw.fetch(self._queries[query], *args))
 
     async def fetch_one(self, query: str, *args: Any) -> Any | None:
         """The first row, or None."""
         with refused():
-            return await self._raw.fetchrow(QUERIES[query], *args)
+            return await self._raw.fetchrow(self._queries[query], *args)
 
     async def fetch_value(self, query: str, *args: Any) -> Any:
         """The first column of the first row, or None."""
         with refused():
-            return await self._raw.fetchval(QUERIES[query], *args)
+            return await self._raw.fetchval(self._queries[query], *args)
 
     async def prepare(self, query: str) -> Callable[..., Any]:
         """A statement that is sent often: returns an async function from its arguments to its rows."""
         with refused():
-            statement = await self._raw.prepare(QUERIES[query])
+            statement = await self._raw.prepare(self._queries[query])
 
         async def fetch(*args: Any) -> Sequence[Any]:
             with refused():
@@ -73,7 +78,9 @@ class Connection:
     async def listen(self, channel: str, listener: Listener) -> None:
         """Call `listener(channel, payload)` for every notification."""
         with refused():
-            await self._raw.add_listener(channel, lambda _c, _pid, channel, payload: listener(channel, payload))
+            await self._raw.add_listener(
+                channel, lambda _c, _pid, channel, payload: listener(channel, payload)
+            )
 
     def on_lost(self, callback: Callable[[], None]) -> None:
         """Call `callback()` once when the session ends, whoever ended it."""
@@ -92,10 +99,15 @@ class Connection:
 
 
 class Pool:
-    """Sessions to lend; opened when they are first needed."""
+    """Sessions to lend; opened when they are first needed.
 
-    def __init__(self, dsn: str, *, size: int = 10, pooled: bool = False) -> None:
-        self._dsn, self._size, self._pooled = dsn, size, pooled
+    :param queries: the statements by name; queries.sql unless another floor brings its own.
+    """
+
+    def __init__(
+        self, dsn: str, *, size: int = 10, pooled: bool = False, queries: Mapping[str, str] = QUERIES
+    ) -> None:
+        self._dsn, self._size, self._pooled, self._queries = dsn, size, pooled, queries
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -112,7 +124,7 @@ class Pool:
         with refused():
             raw = await self._pool.acquire()
         try:
-            yield Connection(raw)
+            yield Connection(raw, self._queries)
         finally:
             await self._pool.release(raw)
 

@@ -1,0 +1,18 @@
+"""The worker: claims what it can play, runs it, keeps the leases alive, hands in what is finished.
+
+worker.py     one worker from start to drained stop
+exchanger.py  the loop between the queue and the slots; when to sleep, and how no wake-up is lost
+floors.py     where the last claims ended
+playing.py    one attempt: the handler, its clock, its end
+outcome.py    what an exception means
+heart.py      heartbeats and the watch over other workers, in a thread of its own
+line.py       progress, log and messages of a running task
+threads.py    sync handlers in threads
+processes.py  sync handlers in processes
+fleet.py      several worker processes under one parent
+"""
+
+from taskq.worker.fleet import run_worker
+from taskq.worker.worker import Worker
+
+__all__ = ["Worker", "run_worker"]

@@ -1,0 +1,299 @@
+"""The loop between the queue and the slots.
+
+One exchange is in flight at a time; what finishes meanwhile gathers for the next, so batches grow with the load.
+How it goes to sleep without ever losing a wake-up is law 5 of the design: mark, commit, doze, one last claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from taskq.database import Connection, connect
+from taskq.errors import DatabaseError
+from taskq.worker.floors import NOWHERE, Floors
+
+log = logging.getLogger("taskq.worker")
+
+STRAGGLERS_EVERY = 1.0  # seconds between two scans from the beginning while there is work
+BUSY_AFTER = 0.1  # seconds of filled slots after which the worker takes its mark off
+DOZE_AGAIN = 0.003  # seconds until the next look for inserters in flight
+
+
+class Finished(NamedTuple):
+    """A completed attempt that is to be handed in; `result` is JSON text."""
+
+    id: UUID
+    lease: int
+    result: str | None
+
+
+class Slots(Protocol):
+    """What the exchanger fills."""
+
+    def free(self) -> int: ...
+
+    def start(self, claims: Sequence[Any]) -> None: ...
+
+    def known_leases(self) -> list[int]: ...
+
+    def refused(self, finished: Finished, error: DatabaseError) -> None: ...
+
+
+class Look(enum.IntEnum):
+    """What the next exchange looks for."""
+
+    NOTHING = 0
+    NEWS = 1  # from the floors on
+    ALL = 2  # from the beginning
+
+
+class Exchanger:
+    """Hands in what is finished and takes what is next, until it is closed."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        *,
+        worker: UUID,
+        roles: list[str],
+        dsn: str,
+        pooled: bool,
+        lease: timedelta,
+        sweep: timedelta,
+    ) -> None:
+        self._slots, self._worker, self._roles = slots, worker, roles
+        self._dsn, self._pooled, self._lease, self._sweep = dsn, pooled, lease, sweep.total_seconds()
+        self._session: Connection | None = None
+        self._send: Callable[..., Any]
+        self._floors = Floors()
+        self._finished: list[Finished] = []
+        self._in_flight: list[Finished] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._look = Look.ALL
+        self._rung = False
+        self._marked = self._dozed = False
+        self._claimed_since_all = False
+        self._looked_at_all = self._filled_since = 0.0
+        self._next_due: float | None = None
+
+    def hand_in(self, finished: Finished) -> None:
+        """This attempt is completed."""
+        self._finished.append(finished)
+        self._wake.set()
+
+    def ring(self) -> None:
+        """Something may be there to claim."""
+        self._rung = True
+        self._look = max(self._look, Look.NEWS)
+        self._wake.set()
+
+    def look_at_all(self) -> None:
+        """Bells may have been missed."""
+        self._look = Look.ALL
+        self._wake.set()
+
+    def slot_freed(self) -> None:
+        """An attempt ended in another way than by completion."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Hand in what is finished, then end `run`."""
+        self._closing = True
+        self._wake.set()
+
+    def unsettled_leases(self) -> list[int]:
+        """The leases of what is finished and not yet handed in."""
+        return [finished.lease for finished in (*self._finished, *self._in_flight)]
+
+    async def run(self) -> None:
+        """Exchange until closed."""
+        try:
+            while True:
+                want = 0 if self._closing else self._slots.free()
+                if self._finished or self._in_flight or (want and self._look):
+                    await self._exchange(want)
+                elif self._closing:
+                    return
+                else:
+                    await self._rest(want)
+        finally:
+            if self._session is not None:
+                await self._session.close()
+
+    async def _rest(self, want: int) -> None:
+        """Sleep until something happens: a bell, a finished task, the next due task, the sweep."""
+        loop = asyncio.get_running_loop()
+        self._wake.clear()
+        if self._finished or (want and self._look):
+            return
+        until = loop.time() + self._sweep * random.uniform(0.9, 1.1)
+        if self._next_due is not None:
+            until = min(until, self._next_due)
+        if self._claimed_since_all:
+            until = min(until, max(loop.time(), self._looked_at_all + STRAGGLERS_EVERY))
+        try:
+            async with asyncio.timeout_at(until):
+                await self._wake.wait()
+        except TimeoutError:
+            self._look = Look.ALL
+
+    async def _exchange(self, want: int) -> None:
+        """One round trip; what was handed in stays at hand until it is known to have arrived."""
+        try:
+            if self._session is None or self._session.is_closed:
+                await self._connect()
+            if not self._in_flight:
+                self._in_flight, self._finished = self._finished, []
+            now = asyncio.get_running_loop().time()
+            everything = self._look is Look.ALL or now - self._looked_at_all > STRAGGLERS_EVERY
+            mark = self._mark(now)
+            rung, self._rung = self._rung, False
+            rows = await self._send(
+                self._worker,
+                self._roles,
+                want,
+                self._lease,
+                [f.id for f in self._in_flight],
+                [f.lease for f in self._in_flight],
+                [f.result for f in self._in_flight],
+                *(NOWHERE if everything else self._floors.as_arrays()),
+                mark,
+            )
+        except ConnectionError as error:
+            await self._lost(error)
+        except DatabaseError as error:
+            await self._hand_in_one_by_one(error)
+        else:
+            self._in_flight = []
+            claims = self._sort_out(rows, now)
+            if want:
+                await self._learn(want, len(claims), everything, rung, mark, now)
+            if claims:
+                self._slots.start(claims)
+
+    def _mark(self, now: float) -> bool | None:
+        """Whether this exchange puts the mark of a sleeper on, takes it off, or leaves it."""
+        if self._marked and self._filled_since and now - self._filled_since > BUSY_AFTER:
+            self._marked = self._dozed = False
+            return False
+        return None if self._marked or self._look is not Look.ALL or not self._looked_at_all else True
+
+    def _sort_out(self, rows: Sequence[Any], now: float) -> list[Any]:
+        """The claims among the rows; notes what the others say."""
+        claims = [row for row in rows if row[0] == "claim"]
+        for row in rows[len(claims) :] if len(claims) < len(rows) else ():
+            if row[0] == "due":
+                self._next_due = None if row[16] is None else now + max(row[16], 0.0) + 0.001
+        for row in rows:
+            if row[0] == "lost":
+                log.warning("task %s: lease %s was lost; its result is dropped", row[1], row[2])
+        self._floors.raise_to((row[3], row[6], row[7]) for row in claims)
+        return claims
+
+    async def _learn(
+        self, want: int, got: int, everything: bool, rung: bool, mark: bool | None, now: float
+    ) -> None:
+        """Decide what to look for next, and whether it is time to sleep."""
+        if everything:
+            self._looked_at_all, self._claimed_since_all = now, False
+        self._claimed_since_all = self._claimed_since_all or got > 0
+        if mark:
+            self._marked, self._dozed = True, False
+        if got == want:
+            self._filled_since = self._filled_since or now
+            self._look = Look.NEWS
+            return
+        self._filled_since = 0.0
+        if not everything:
+            # with the mark on, whatever becomes runnable rings; so only an empty bell is a reason to look behind the floors
+            self._look = Look.NOTHING if self._dozed and not (rung and got == 0) else Look.ALL
+        elif not self._dozed:
+            if self._marked:
+                await self._doze()
+            self._look = Look.ALL
+        else:
+            self._look = Look.NOTHING
+        if self._rung:
+            self._look = max(self._look, Look.NEWS)
+
+    async def _doze(self) -> None:
+        """With the mark committed: is nobody left who missed it?"""
+        assert self._session is not None
+        try:
+            self._dozed = await self._session.fetch_value("doze", self._roles)
+        except ConnectionError as error:
+            await self._lost(error)
+        else:
+            if not self._dozed:
+                await asyncio.sleep(DOZE_AGAIN)
+
+    async def _connect(self) -> None:
+        """A new session.  Answers may have been lost with the old one: what we hold unknowingly goes back."""
+        session = await connect(self._dsn, pooled=self._pooled, name="taskq worker")
+        try:
+            await session.fetch_value("disown", self._worker, self._slots.known_leases())
+            self._send = await session.prepare("exchange") if not self._pooled else unprepared(session)
+        except BaseException:
+            await session.close()
+            raise
+        self._session = session
+        self._look = Look.ALL
+        self._failures = 0
+
+    _failures = 0
+
+    async def _lost(self, error: Exception) -> None:
+        """The database is away: keep what is finished, and come back with growing patience."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        self._failures += 1
+        pause = min(5.0, 0.05 * 2**self._failures) * random.uniform(0.5, 1.0)
+        log.warning("the database is away (%s); trying again in %.1f s", error, pause)
+        await asyncio.sleep(pause)
+
+    async def _hand_in_one_by_one(self, error: DatabaseError) -> None:
+        """The database refused the exchange.  One result in it may be to blame: find it, and let the others pass."""
+        assert self._session is not None
+        if not self._in_flight:
+            log.error("the exchange is refused: %s", error)
+            await asyncio.sleep(1)
+            return
+        batch, self._in_flight = self._in_flight, []
+        for finished in batch:
+            self._in_flight = [finished]
+            try:
+                await self._send(
+                    self._worker,
+                    self._roles,
+                    0,
+                    self._lease,
+                    [finished.id],
+                    [finished.lease],
+                    [finished.result],
+                    *NOWHERE,
+                    None,
+                )
+            except ConnectionError:
+                self._finished.extend(batch[batch.index(finished) + 1 :])
+                return
+            except DatabaseError as refused:
+                self._slots.refused(finished, refused)
+        self._in_flight = []
+
+
+def unprepared(session: Connection) -> Callable[..., Any]:
+    """Behind a transaction pooler a prepared statement would be on another server session next time."""
+
+    async def send(*args: Any) -> list[Any]:
+        return await session.fetch("exchange", *args)
+
+    return send

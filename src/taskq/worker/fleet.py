@@ -1,0 +1,131 @@
+"""Worker processes: one, or several under a parent that replaces those that die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from taskq import schema
+from taskq.app import App
+from taskq.client import reachable
+from taskq.settings import Settings
+from taskq.worker.worker import Worker
+
+log = logging.getLogger("taskq.worker")
+
+
+def run_worker(
+    load: Callable[[], App],
+    *,
+    settings: Settings,
+    roles: Sequence[str] = ("*",),
+    concurrency: int = 10,
+    processes: int = 1,
+) -> int:
+    """Run worker processes until SIGTERM or SIGINT drains them; a second signal stops them now.
+
+    :param load: makes the app; called in each process, so it must be picklable when there are several.
+    :param roles: globs of the roles to play.
+    :returns: the exit code, 0 after a drained stop.
+    :raises TaskqError: no database, no schema, no such role.
+    """
+    if processes == 1:
+        run(work(load, settings, roles, concurrency))
+        return 0
+    return Fleet(load, settings, roles, concurrency, processes).run()
+
+
+def run(main: Any) -> None:
+    """asyncio.run, on uvloop when it is installed."""
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+async def work(load: Callable[[], App], settings: Settings, roles: Sequence[str], concurrency: int) -> None:
+    """One worker, with the signals bound to its drain."""
+    app = load()
+    async with reachable(settings) as dsn:
+        await schema.check(dsn)
+        worker = Worker(app, dsn=dsn, settings=settings, roles=app.select(roles), concurrency=concurrency)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, worker.drain)
+        await worker.run()
+
+
+def live(
+    load: Callable[[], App], settings: Settings, roles: Sequence[str], concurrency: int, level: int
+) -> None:
+    """The life of one process of a fleet."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    run(work(load, settings, roles, concurrency))
+
+
+class Fleet:
+    """Several worker processes.  One that dies is replaced, with growing patience when they die young."""
+
+    def __init__(
+        self,
+        load: Callable[[], App],
+        settings: Settings,
+        roles: Sequence[str],
+        concurrency: int,
+        processes: int,
+    ) -> None:
+        self._arguments = (load, settings, roles, concurrency, logging.getLogger().getEffectiveLevel())
+        self._size = processes
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: dict[int, tuple[SpawnProcess, float]] = {}
+        self._stopping = False
+
+    def run(self) -> int:
+        """Until a signal; returns 0 when all have drained."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+        for slot in range(self._size):
+            self._start(slot)
+        failures = 0
+        while any(process.is_alive() for process, _ in self._processes.values()) or not self._stopping:
+            multiprocessing.connection.wait(
+                [p.sentinel for p, _ in self._processes.values() if p.is_alive()], timeout=1
+            )
+            for slot, (process, born) in list(self._processes.items()):
+                if process.is_alive() or self._stopping:
+                    continue
+                failures = failures + 1 if time.monotonic() - born < 10 else 0
+                if failures > 5 * self._size:
+                    log.error("the worker processes keep dying; giving up")
+                    self._pass_on(signal.SIGTERM)
+                    return 1
+                log.warning(
+                    "worker process %s ended with code %s; starting another", process.pid, process.exitcode
+                )
+                time.sleep(min(5.0, 0.1 * 2**failures) if failures > self._size else 0)
+                self._start(slot)
+        return 0
+
+    def _start(self, slot: int) -> None:
+        process = self._context.Process(target=live, args=self._arguments, name=f"taskq worker {slot}")
+        process.start()
+        self._processes[slot] = (process, time.monotonic())
+
+    def _pass_on(self, number: int, _frame: Any = None) -> None:
+        self._stopping = True
+        for process, _ in self._processes.values():
+            if process.pid is not None and process.is_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, number)

@@ -1,0 +1,50 @@
+"""The way from a running attempt back to the database."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from taskq.database import Pool
+from taskq.task import Attempt, Message
+
+
+class DatabaseLine:
+    """Writes of running attempts, on a few connections of their own; each shows worker and lease."""
+
+    def __init__(self, pool: Pool, worker: UUID) -> None:
+        self._pool, self._worker = pool, worker
+
+    async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None:
+        await self._pool.fetch_value("progress", self._worker, task.id, task.lease, fraction, clean(note))
+
+    async def log(self, task: Attempt, text: str) -> None:
+        await self._pool.fetch_value("log", self._worker, task.id, task.lease, clean(text))
+
+    async def messages(self, task: Attempt) -> list[Message]:
+        return [
+            msgspec.convert({**row, "usage": row["usage"] and msgspec.json.decode(row["usage"])}, Message)
+            for row in await self._pool.fetch("messages", task.id)
+        ]
+
+    async def append_message(self, task: Attempt, message: Message) -> None:
+        usage = None if message.usage is None else msgspec.json.encode(message.usage).decode()
+        await self._pool.fetch_value(
+            "append_message",
+            self._worker,
+            task.id,
+            task.lease,
+            message.seq,
+            message.role,
+            message.body,
+            message.stop_reason,
+            message.model,
+            usage,
+            message.simulated,
+        )
+
+
+def clean(text: str | None) -> str | None:
+    """Text that Postgres can keep: it knows no NUL, and no lone surrogates."""
+    return None if text is None else text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,59 @@
+"""Sync handlers, each in a thread of its own.
+
+Not asyncio.to_thread: a handler that never returns would keep one of the executor's threads for ever, and the
+executor waits for it at exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from taskq.task import Line, SyncTask
+
+
+async def run_in_thread(function: Callable[..., Any], *args: Any, name: str) -> Any:
+    """What the function returns or raises.  When the caller is cancelled the thread goes on, unheard."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        elif isinstance(error, StopIteration):
+            future.set_exception(RuntimeError("the handler raised StopIteration"))
+        else:
+            future.set_exception(error)
+
+    def body() -> None:
+        result, error = None, None
+        try:
+            result = function(*args)
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the worker stopped meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=body, name=name, daemon=True).start()
+    return await future
+
+
+class ThreadLine:
+    """The way back for a handler in a thread: its calls are made on the worker's loop."""
+
+    def __init__(self, line: Line, task: SyncTask) -> None:
+        self._line, self._task, self._loop = line, task, asyncio.get_running_loop()
+
+    def progress(self, fraction: float | None, note: str | None) -> None:
+        self._call(self._line.progress(self._task, fraction, note))
+
+    def log(self, text: str) -> None:
+        self._call(self._line.log(self._task, text))
+
+    def _call(self, call: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(call, self._loop).result()
