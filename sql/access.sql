@@ -27,13 +27,18 @@ begin
   if (select count(*) from pg_roles where rolname in ('taskq_reader', 'taskq_client', 'taskq_operator')) < 3 then
     return;
   end if;
-  grant taskq_reader to taskq_client;
-  grant taskq_client to taskq_operator;
+  begin
+    grant taskq_reader to taskq_client;
+    grant taskq_client to taskq_operator;
+  exception when insufficient_privilege then
+    raise notice 'the group roles are another user''s, who grants them to each other';
+  end;
   grant usage on schema taskq to taskq_reader;
   grant select on all tables in schema taskq to taskq_reader;
   grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.ago(interval), taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
-  grant execute on function taskq.enqueue(jsonb), taskq.insertable(), taskq.await(uuid) to taskq_client;
+  grant execute on function taskq.enqueue(jsonb), taskq.with_ids(jsonb), taskq.insert_statement(jsonb),
+    taskq.insertable(), taskq.await(uuid) to taskq_client;
   grant execute on function taskq.cancel(uuid, text, text), taskq.retry(uuid, text, text), taskq.requeue(uuid, text, text),
     taskq.rerun(uuid, text, text), taskq.approve(uuid, text, text), taskq.reject(uuid, text, text),
     taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;

@@ -80,7 +80,7 @@ begin
     where t.id = c.task_id and t.status = 'blocked'
     returning t.id, t.error)
   insert into taskq.events (task_id, verb, "from", "to", actor, reason)
-  select id, 'cascade', 'blocked', _as, _actor, error from ended;
+  select id, 'cascade', 'blocked', _as, coalesce(_actor, session_user), error from ended;
   perform taskq.done();
   perform taskq.tell(_ids);
 end $$;
@@ -206,7 +206,8 @@ begin
   perform taskq.refuse_cycle(_ids);
 
   _parents := array(select distinct d.depends_on from taskq.dependencies d where d.task_id = any(_ids));
-  perform from taskq.tasks p where p.id = any(_parents) order by p.id for no key update;
+  -- what is blocked last: whoever ends a parent holds that one and then asks for what is blocked behind it
+  perform from taskq.tasks p where p.id = any(_parents) order by p.status = 'blocked', p.id for no key update;
   update taskq.tasks p set has_dependents = true where p.id = any(_parents) and not p.has_dependents;
 
   select array_agg(e.task_id), array_agg(e.met) into _met_ids, _met

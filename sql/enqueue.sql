@@ -45,10 +45,19 @@ language plpgsql security definer set search_path = '' as $$
 declare
   _roles text[];
   _waiting uuid[];
+  _children uuid[];
 begin
-  select array_agg(distinct n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}')
-  into _roles, _waiting
+  select array_agg(distinct n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}'),
+         array_agg(n.id) filter (where n.mission_id = n.parent_id)
+  into _roles, _waiting, _children
   from arrived n;
+  -- a grandchild further up in the statement than its parent took that one for the root
+  while _children is not null loop
+    update taskq.tasks t set mission_id = p.mission_id
+    from taskq.tasks p
+    where t.id = any(_children) and p.id = t.parent_id and t.mission_id = p.id and p.mission_id <> p.id;
+    exit when not found;
+  end loop;
   if _waiting is not null then
     _roles := _roles || taskq.connect(_waiting);
   end if;
@@ -70,61 +79,69 @@ return array['id', 'role', 'name', 'payload', 'priority', 'run_at', 'depends_on'
 comment on function taskq.insertable() is 'The columns of taskq.tasks that clients may set.';
 
 -- enqueue: a graph of tasks as JSON, one INSERT.  A live task with the same dedup_key stands for the one given.
--- A key that a task leaves out gets the column's own default, read from the catalogue, so that it stands only there.
 create function taskq.enqueue(_tasks jsonb) returns uuid[]
 language plpgsql set search_path = '' as $$
 declare
-  _rows jsonb;
-  _columns text[];
-  _unknown text;
-  _list text;
-  _values text;
-  _given uuid[];
-  _keys text[];
-  _ids uuid[];
+  _rows jsonb := taskq.with_ids(_tasks);
+  _given uuid[] := array(select (t ->> 'id')::uuid from jsonb_array_elements(_rows) with ordinality u (t, n) order by n);
+  _insert text := taskq.insert_statement(_rows);
+  _stand_ins jsonb := '{}';
+  _constraint text;
 begin
-  _columns := array(select distinct k from jsonb_array_elements(_tasks) t, jsonb_object_keys(t) k);
-  select c into _unknown from unnest(_columns) c where c <> all (taskq.insertable() || '{delay}'::text[]) limit 1;
+  if not exists (select from jsonb_array_elements(_rows) t where t ->> 'dedup_key' is not null) then
+    execute _insert using _rows, _stand_ins;   -- no block for exceptions: each would be a subtransaction of the caller's
+    return _given;
+  end if;
+  for _round in 1 .. 10 loop
+    select coalesce(jsonb_object_agg(g ->> 'id', t.id), '{}') into _stand_ins
+    from jsonb_array_elements(_rows) g join taskq.tasks t on t.dedup_key = g ->> 'dedup_key'
+    where t.status in ('blocked', 'awaiting_approval', 'queued', 'in_progress');
+    begin
+      execute _insert using _rows, _stand_ins;
+      return array(select coalesce((_stand_ins ->> g::text)::uuid, g) from unnest(_given) with ordinality u (g, n) order by n);
+    exception when unique_violation then
+      get stacked diagnostics _constraint = constraint_name;
+      if _constraint <> 'one_live_task_per_dedup_key' then
+        raise;
+      end if;   -- somebody else's came in between; it stands for ours, unless it ends first
+    end;
+  end loop;
+  raise exception 'two of these tasks have the same dedup_key' using errcode = 'TQ001', hint = 'give each its own, or one of them none';
+end $$;
+comment on function taskq.enqueue(jsonb) is 'Inserts an array of tasks in one statement and returns their ids in order; where a live task has the same dedup_key, its id.';
+
+-- with_ids: the tasks as they were given, each with an id, and with run_at for delay.
+create function taskq.with_ids(_tasks jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  _unknown text;
+begin
+  select k into _unknown from jsonb_array_elements(_tasks) t, jsonb_object_keys(t) k
+  where k <> all (taskq.insertable() || '{delay}'::text[]) limit 1;
   if found then
     raise exception 'unknown column "%"', _unknown
       using errcode = 'TQ001', hint = 'a task has: ' || array_to_string(taskq.insertable(), ', ') || '; and delay, an interval';
   end if;
-
-  select jsonb_agg(case when t ? 'delay' then t - 'delay' || jsonb_build_object('run_at', now() + (t ->> 'delay')::interval) else t end
-                   || jsonb_build_object('id', coalesce(t ->> 'id', taskq.uuid7()::text)) order by n),
-         array_agg(t ->> 'dedup_key' order by n)
-  into _rows, _keys
-  from jsonb_array_elements(_tasks) with ordinality u (t, n);
-  _given := array(select (t ->> 'id')::uuid from jsonb_array_elements(_rows) with ordinality u (t, n) order by n);
-  _columns := array(select distinct replace(c, 'delay', 'run_at') from unnest(_columns || 'id'::text) c);
-
-  select string_agg(format('%I', a.attname), ', '),
-         string_agg(case when d.adbin is null then format('x.%I', a.attname)
-                         else format('coalesce(x.%I, %s)', a.attname, pg_get_expr(d.adbin, d.adrelid)) end, ', ')
-  into _list, _values
-  from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-  where a.attrelid = 'taskq.tasks'::regclass and a.attname = any(_columns);
-
-  for _round in 1 .. 10 loop
-    execute format('with i as (insert into taskq.tasks (%s) select %s from jsonb_populate_recordset(null::taskq.tasks, $1) x '
-                   'where x.id <> all ($2) '
-                   'on conflict (dedup_key) where dedup_key is not null and status in '
-                   '(''blocked'', ''awaiting_approval'', ''queued'', ''in_progress'') do nothing returning id) '
-                   'select $2 || array_agg(id) from i', _list, _values)
-    into _ids using _rows, coalesce(_ids, '{}');
-    -- the live task that stands for one that was not inserted may have ended since: then it is our turn again
-    _ids := coalesce(_ids, '{}');
-    exit when not exists (
-      select from unnest(_given, _keys) g (id, key)
-      where g.id <> all (_ids) and not exists (
-        select from taskq.tasks t where t.dedup_key = g.key
-        and t.status in ('blocked', 'awaiting_approval', 'queued', 'in_progress')));
-  end loop;
-
-  return array(
-    select case when g.id = any(_ids) then g.id else (
-      select t.id from taskq.tasks t where t.dedup_key = g.key
-      and t.status in ('blocked', 'awaiting_approval', 'queued', 'in_progress')) end
-    from unnest(_given, _keys) with ordinality g (id, key, n) order by g.n);
+  return (
+    select jsonb_agg(case when t ? 'delay' then t - 'delay' || jsonb_build_object('run_at', now() + (t ->> 'delay')::interval) else t end
+                     || jsonb_build_object('id', coalesce(t ->> 'id', taskq.uuid7()::text)) order by n)
+    from jsonb_array_elements(_tasks) with ordinality u (t, n));
 end $$;
-comment on function taskq.enqueue(jsonb) is 'Inserts an array of tasks in one statement and returns their ids in order; where a live task has the same dedup_key, its id.';
+comment on function taskq.with_ids(jsonb) is 'Tasks as JSON, each with an id; raises TQ001 for an unknown column.';
+
+-- insert_statement: the INSERT for these columns.  A column that one task leaves out gets its own default, read from
+-- the catalogue, so that defaults stand only in the table.  $1 are the tasks, $2 the ids of those that stand for some.
+create function taskq.insert_statement(_tasks jsonb) returns text
+language sql stable set search_path = '' as $$
+  select format('insert into taskq.tasks (%s) select %s from jsonb_populate_recordset(null::taskq.tasks, $1) x where not $2 ? x.id::text',
+    string_agg(format('%I', a.attname), ', '),
+    string_agg(case
+      when a.attname = 'depends_on' then 'array(select coalesce(($2 ->> d::text)::uuid, d) from unnest(x.depends_on) d)'
+      when a.attname = 'parent_id' then 'coalesce(($2 ->> x.parent_id::text)::uuid, x.parent_id)'
+      when d.adbin is null then format('x.%I', a.attname)
+      else format('coalesce(x.%I, %s)', a.attname, pg_get_expr(d.adbin, d.adrelid)) end, ', '))
+  from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  where a.attrelid = 'taskq.tasks'::regclass
+    and a.attname = any(array(select distinct k from jsonb_array_elements(_tasks) t, jsonb_object_keys(t) k))
+$$;
+comment on function taskq.insert_statement(jsonb) is 'The INSERT statement for the columns that these tasks name.';

@@ -61,7 +61,7 @@ begin
       update taskq.tasks t
       set status = 'completed', result = d.result, finished_at = now(), lease = null, lease_expires_at = null,
           error = null, error_kind = null
-      from unnest(_ids, _leases, _results) d (id, lease, result)
+      from (select * from unnest(_ids, _leases, _results) u (id, lease, result) order by id) d   -- the order in which all lock
       where t.id = d.id and t.lease = d.lease
       returning t.id, d.lease, t.has_dependents, t.awaited)
     select array_agg(done.id) filter (where done.has_dependents), array_agg(done.id) filter (where done.awaited), array_agg(done.lease)

@@ -146,6 +146,11 @@ declare
   _unmet integer;
   _as taskq.status;
 begin
+  if _task.cancel_requested_at is not null then
+    return taskq.stop(_worker, _id, _lease);
+  end if;
+  -- one at a time: two tasks that come to wait for each other at once would not see each other's edge
+  perform pg_advisory_xact_lock(taskq.bell_class(), 2);
   -- what it waited for before is behind it
   update taskq.dependencies d set met = true where d.task_id = _id and not d.met;
   insert into taskq.dependencies (task_id, depends_on, on_failure)
@@ -161,6 +166,7 @@ begin
   update taskq.tasks t
   set status = case when cardinality(_on) > 0 then 'blocked' else 'awaiting_approval' end::taskq.status,
       waiting_on = _unmet, attempt = t.attempt - 1, lease = null, lease_expires_at = null,
+      depends_on = array(select distinct d from unnest(t.depends_on || _on) d),
       approved_at = case when cardinality(_on) > 0 then coalesce(t.approved_at, now()) end
   where t.id = _id
   returning t.status into _as;

@@ -18,7 +18,10 @@ select lease, verdict from taskq.heartbeat($1, $2, $3, $4)
 select taskq.watch($1)
 
 -- name: register
-select taskq.register($1, $2, $3, $4, $5, $6, $7, $8)
+select taskq.register($1, $2, $3, $4, $5, $6, $7)
+
+-- name: disown
+select taskq.disown($1, $2)
 
 -- name: declare_roles
 select taskq.declare_roles($1)

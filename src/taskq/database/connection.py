@@ -11,6 +11,7 @@ import asyncpg
 
 from taskq.database.queries import QUERIES
 from taskq.database.refusals import refused
+from taskq.errors import Conflict
 
 Listener = Callable[[str, str], None]
 """Called with the channel and the payload of a notification."""
@@ -130,18 +131,26 @@ class Pool:
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """All rows of a named statement."""
-        async with self.session() as session:
-            return await session.fetch(query, *args)
+        return list(await self._again(Connection.fetch, query, *args))
 
     async def fetch_one(self, query: str, *args: Any) -> Any | None:
         """The first row of a named statement, or None."""
-        async with self.session() as session:
-            return await session.fetch_one(query, *args)
+        return await self._again(Connection.fetch_one, query, *args)
 
     async def fetch_value(self, query: str, *args: Any) -> Any:
         """The first column of the first row of a named statement."""
+        return await self._again(Connection.fetch_value, query, *args)
+
+    async def _again(self, fetch: Callable[..., Any], query: str, *args: Any) -> Any:
+        """A statement is a transaction of its own here, so one that met another can simply be sent again."""
+        for _ in range(4):
+            try:
+                async with self.session() as session:
+                    return await fetch(session, query, *args)
+            except Conflict:
+                continue
         async with self.session() as session:
-            return await session.fetch_value(query, *args)
+            return await fetch(session, query, *args)
 
     async def close(self) -> None:
         """Close every session; a server that does not answer is left after 5 s."""

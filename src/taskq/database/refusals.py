@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from taskq.errors import DatabaseError, InvalidTask, LeaseLost, NoSuchTask, NotAnArrow, NotMigrated
+from taskq.errors import Conflict, DatabaseError, InvalidTask, LeaseLost, NoSuchTask, NotAnArrow, NotMigrated
 
 BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     **{kind.sqlstate: kind for kind in (InvalidTask, LeaseLost, NoSuchTask, NotAnArrow) if kind.sqlstate},
+    "40001": Conflict,  # serialization failure
+    "40P01": Conflict,  # deadlock
     "3F000": NotMigrated,  # invalid schema name
     "42P01": NotMigrated,  # undefined table
     "42883": NotMigrated,  # undefined function

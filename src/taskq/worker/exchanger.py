@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from taskq.database import Connection, connect
-from taskq.errors import DatabaseError
+from taskq.errors import Conflict, DatabaseError
 from taskq.worker.floors import NOWHERE, Floors
 
 log = logging.getLogger("taskq.worker")
@@ -169,6 +169,8 @@ class Exchanger:
             )
         except ConnectionError as error:
             await self._lost(error)
+        except Conflict:
+            return  # rolled back as a whole; the next round hands in the same
         except DatabaseError as error:
             await self._hand_in_one_by_one(error)
         else:
