@@ -47,7 +47,7 @@ class Role:
         is_async = inspect.iscoroutinefunction(self.handler)
         if self.isolation == "loop" and not is_async:
             raise SettingsError(
-                f"role {self.name}: only an async function runs on the event loop; isolation='thread' is for others"
+                f"role {self.name}: only an async function runs on the event loop; others take a thread"
             )
         if self.isolation != "loop" and is_async:
             raise SettingsError(
@@ -72,9 +72,10 @@ class App:
     ) -> Callable[[H], H]:
         """Declare that the decorated function plays this role.
 
-        An async function runs on the worker's event loop, a sync one in a thread of its own, or in a process of its
-        own with `isolation="process"` (CPU-bound or untrusted work: it is killed when it must end).  A second,
-        annotated parameter gets the payload decoded and checked into that type (msgspec: structs, dataclasses, …).
+        An async function runs on the worker's event loop, a sync one in a thread of its own, or in a
+        process of its own with `isolation="process"` (CPU-bound or untrusted work: it is killed when it must
+        end).  A second, annotated parameter gets the payload decoded and checked into that type (msgspec:
+        structs, dataclasses, …).
 
         :raises SettingsError: the name is taken, or the function does not fit.
         """

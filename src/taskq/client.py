@@ -46,7 +46,7 @@ class Columns(TypedDict, total=False):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """How a task ended: status completed, failed or cancelled; its result, or the kind and text of its error."""
+    """How a task ended: completed, failed or cancelled; its result, or the kind and text of its error."""
 
     id: UUID
     status: str

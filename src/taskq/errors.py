@@ -1,20 +1,20 @@
 """Every error that taskq raises, and what to do about it.
 
-    TaskqError
-    ├── SettingsError        a setting cannot be understood
-    ├── DatabaseError        the database refused or cannot be reached
-    │   ├── NotMigrated      run `taskq migrate`
-    │   ├── NoDatabase       no server was named and none could be started
-    │   ├── Conflict         two transactions met; try again
-    │   ├── InvalidTask      an inserted task was refused            (TQ001)
-    │   ├── LeaseLost        another worker owns the task now        (TQ002)
-    │   ├── NoSuchTask       there is no task with that id           (TQ003)
-    │   └── NotAnArrow       the task's status does not allow this   (TQ004)
-    ├── TaskFailed           `Queue.result` of a task that did not complete
-    └── Outcome              raised by a handler to say how its attempt ends
-        ├── Retry            try again after a while; spends an attempt
-        ├── Fail             give up now
-        └── Snooze           try again after a while; spends no attempt
+TaskqError
+├── SettingsError        a setting cannot be understood
+├── DatabaseError        the database refused or cannot be reached
+│   ├── NotMigrated      run `taskq migrate`
+│   ├── NoDatabase       no server was named and none could be started
+│   ├── Conflict         two transactions met; try again
+│   ├── InvalidTask      an inserted task was refused            (TQ001)
+│   ├── LeaseLost        another worker owns the task now        (TQ002)
+│   ├── NoSuchTask       there is no task with that id           (TQ003)
+│   └── NotAnArrow       the task's status does not allow this   (TQ004)
+├── TaskFailed           `Queue.result` of a task that did not complete
+└── Outcome              raised by a handler to say how its attempt ends
+    ├── Retry            try again after a while; spends an attempt
+    ├── Fail             give up now
+    └── Snooze           try again after a while; spends no attempt
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The schema: alembic's revisions for the tables, and over them the logic (functions, triggers, views) of sql/.
+"""The schema: alembic's revisions for the tables; over them the functions, triggers and views of sql/.
 
 Everything happens in one transaction under one lock, so several processes may migrate at once.
 """
@@ -35,9 +35,9 @@ class Standing:
         if self.revision is None:
             return "the schema is missing; run: taskq migrate"
         if self.revision != self.head:
-            return f"the schema is at revision {self.revision}, this version needs {self.head}; run: taskq migrate"
+            return f"the schema is at revision {self.revision}, not {self.head}; run: taskq migrate"
         if not self.logic_is_current:
-            return f"revision {self.revision}, but its functions and views are of another version; run: taskq migrate"
+            return f"revision {self.revision}, but functions of another version; run: taskq migrate"
         return f"up to date: revision {self.revision}"
 
 

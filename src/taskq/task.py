@@ -129,7 +129,7 @@ class Task(Attempt):
         await self._line.log(self, text)
 
     async def messages(self) -> list[Message]:
-        """The conversation of this task that was committed so far, by this attempt or earlier ones, in order."""
+        """The conversation of this task as far as it is committed, by this attempt or earlier ones."""
         return await self._line.messages(self)
 
     async def append_message(self, message: Message) -> None:
@@ -141,7 +141,7 @@ class Task(Attempt):
 
 
 class SyncLine(Protocol):
-    """The same way back for a handler that cannot await; what is not in a thread of ours goes through a pipe."""
+    """The same way back for a handler that cannot await, in a thread or behind a pipe."""
 
     def progress(self, fraction: float | None, note: str | None) -> None: ...
 

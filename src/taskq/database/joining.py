@@ -13,7 +13,7 @@ from taskq.database.refusals import refused
 async def join(connection: Any, query: str, *args: Any) -> Any:
     """The first column of the first row of a named statement, on the caller's connection.
 
-    :param connection: of asyncpg, psycopg (sync or async) or SQLAlchemy (connection or session, sync or async).
+    :param connection: of asyncpg, psycopg or SQLAlchemy (connection or session), sync or async.
     :raises TypeError: it is none of these.
     """
     driver = type(connection).__module__.partition(".")[0]

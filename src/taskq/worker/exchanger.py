@@ -1,6 +1,7 @@
 """The loop between the queue and the slots.
 
-One exchange is in flight at a time; what finishes meanwhile gathers for the next, so batches grow with the load.
+One exchange is in flight at a time; what finishes meanwhile gathers for the next, so batches grow with the
+load.
 How it goes to sleep without ever losing a wake-up is law 5 of the design: mark, commit, doze, one last claim.
 """
 
@@ -215,7 +216,7 @@ class Exchanger:
             return
         self._filled_since = 0.0
         if not everything:
-            # with the mark on, whatever becomes runnable rings; so only an empty bell is a reason to look behind the floors
+            # with the mark on, whatever becomes runnable rings: only a bell for nothing sends us behind the floors
             self._look = Look.NOTHING if self._dozed and not (rung and got == 0) else Look.ALL
         elif not self._dozed:
             if self._marked:
@@ -263,7 +264,7 @@ class Exchanger:
         await asyncio.sleep(pause)
 
     async def _hand_in_one_by_one(self, error: DatabaseError) -> None:
-        """The database refused the exchange.  One result in it may be to blame: find it, and let the others pass."""
+        """The database refused the exchange.  One result may be to blame: find it, let the others pass."""
         assert self._session is not None
         if not self._in_flight:
             log.error("the exchange is refused: %s", error)

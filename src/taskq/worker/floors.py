@@ -1,7 +1,7 @@
 """Where the last claims ended: a claim need not walk index entries from before that again.
 
-Entries of claimed rows stay in the index until vacuum may remove them, and while somewhere a snapshot is held it may
-not; a claim that starts at the beginning walks them all, every time.
+Entries of claimed rows stay in the index until vacuum may remove them, and while somewhere a snapshot is
+held it may not; a claim that starts at the beginning walks them all, every time.
 """
 
 from __future__ import annotations

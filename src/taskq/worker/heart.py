@@ -1,8 +1,8 @@
 """The heart: heartbeats, and the watch over other workers, in a thread with a loop and a session of its own.
 
-A handler that blocks the worker's event loop does not stop it, so no lease is lost; it reports the blocked loop, and
-when that lasts too long it ends the process, since nothing else can.  Its session stands for the process: when the
-session ends, the other workers know within a second or two that the process did.
+A handler that blocks the worker's event loop does not stop it, so no lease is lost; it reports the blocked
+loop, and when that lasts too long it ends the process, since nothing else can.  Its session stands for the
+process: when the session ends, the other workers know within a second or two that the process did.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Failure:
 def classify(error: BaseException) -> Failure:
     """The failure that this exception is.
 
-    An exception may say its kind itself in an attribute `kind`, as those of taskq do; otherwise its type tells.
+    An exception may say its kind itself in an attribute `kind`; otherwise its type tells.
     A payload that cannot be read will not be readable next time: that is final.
     """
     kind = kind_of(error)

@@ -31,15 +31,13 @@ class Stage(Protocol):
 
     def ended(self, playing: Playing) -> None: ...
 
-    def timed_out(self, playing: Playing) -> None: ...
-
     def will_not_stop(self, playing: Playing) -> None: ...
 
 
 class Playing:
     """A running attempt.  `stop(why)` makes it end; `why` then says what its end means."""
 
-    __slots__ = ("_clock", "_handle", "_patience", "_stage", "abandoned", "role", "task", "why")
+    __slots__ = ("_handle", "_patience", "_stage", "abandoned", "deadline", "role", "task", "why")
 
     def __init__(self, task: Task | SyncTask, role: Role, stage: Stage) -> None:
         self.task, self.role, self._stage = task, role, stage
@@ -49,7 +47,7 @@ class Playing:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """The clock of an attempt starts when it starts."""
-        self._clock = loop.call_later(self.task.timeout.total_seconds(), self._time_is_up)
+        self.deadline = loop.time() + self.task.timeout.total_seconds()
         self._handle = loop.create_task(self._play())
 
     def stop(self, why: str, patience: float | None = None) -> None:
@@ -59,9 +57,6 @@ class Playing:
             self._handle.cancel(why)
             if patience is not None:
                 self._patience = asyncio.get_running_loop().call_later(patience, self._abandon)
-
-    def _time_is_up(self) -> None:
-        self._stage.timed_out(self)
 
     def _abandon(self) -> None:
         self.abandoned = True
@@ -90,7 +85,6 @@ class Playing:
                     self._stage.ended(self)  # it was told to stop, and returned something instead
 
     def _end(self) -> None:
-        self._clock.cancel()
         if self._patience is not None:
             self._patience.cancel()
 

@@ -21,6 +21,7 @@ from taskq.database import Pool, connect
 from taskq.errors import DatabaseError, InvalidTask, LeaseLost, Snooze
 from taskq.settings import Settings
 from taskq.task import Line, SyncTask, Task
+from taskq.worker.clock import Clock
 from taskq.worker.exchanger import Exchanger, Finished
 from taskq.worker.heart import Heart, Identity
 from taskq.worker.line import DatabaseLine, clean
@@ -77,6 +78,7 @@ class Worker:
         """
         settings, pooled = self._settings, self._settings.listen_url is not None
         self._loop = asyncio.get_running_loop()
+        self._clock = Clock(self._loop, self._playing.values, self._time_is_up)
         self._pool = Pool(self._dsn, size=4, pooled=pooled)
         self.line: Line = DatabaseLine(self._pool, self.id)
         self._exchanger = Exchanger(
@@ -110,13 +112,14 @@ class Worker:
             self._exchanger.close()
             await exchanging
         finally:
+            self._clock.stop()
             draining.cancel()
             exchanging.cancel()
             await self._heart.stop()
             await self._pool.close()
 
     def drain(self) -> None:
-        """Claim nothing more; end when what runs is done, or given back after the grace, or on a second call."""
+        """Claim nothing more; end when what runs is done, or given back after the grace or a second call."""
         if self._drained.is_set():
             self._stop_now.set()
         self._drained.set()
@@ -158,6 +161,7 @@ class Worker:
             task = self._task(row, role)
             playing[task.lease] = attempt = Playing(task, role, self)
             attempt.start(loop)
+            self._clock.watch(attempt.deadline)
 
     def _task(self, row: Any, role: Role) -> Task | SyncTask:
         """The attempt that a row of taskq.exchange describes."""
@@ -242,8 +246,7 @@ class Worker:
         else:
             self._report(playing, self._fail(task.id, task.lease, classify(error)))
 
-    def timed_out(self, playing: Playing) -> None:
-        """Its time is up."""
+    def _time_is_up(self, playing: Playing) -> None:
         log.warning("task %s: timeout after %s", playing.task.id, playing.task.timeout)
         playing.stop(TIMEOUT, self._patience)
 
