@@ -120,7 +120,7 @@ begin
     _moved := case when _got < _want then array(select m from unnest(_moved) m where m <> all (_roles)) else _moved end;
     perform taskq.ring(_moved);
   end if;
-  if _asleep or (_got = 0 and _want > 0 and cardinality(_floor_roles) = 0) then
+  if _got < _want and cardinality(_floor_roles) = 0 then
     kind := 'due';
     id := null;
     lease := null;

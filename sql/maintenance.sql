@@ -36,8 +36,9 @@ $$;
 comment on function taskq.disown(uuid, bigint[]) is 'For workers: releases every lease of this worker but these; returns how many.';
 
 -- heartbeat: the worker still lives; its leases move on.  Returns the leases that are lost or asked to stop.
+-- By id, not by worker: the index of running rows is full of dead entries while somewhere a snapshot is held.
 -- skip locked: a client that keeps a row locked must not stop the heartbeat of all the others.
-create function taskq.heartbeat(_worker uuid, _leases bigint[], _draining boolean, _trouble text)
+create function taskq.heartbeat(_worker uuid, _ids uuid[], _leases bigint[], _draining boolean, _trouble text)
 returns table (lease bigint, verdict text)
 language plpgsql as $$
 #variable_conflict use_column
@@ -45,7 +46,7 @@ declare
   _lease_time interval;
 begin
   update taskq.workers w
-  set heartbeat_at = clock_timestamp(), missing_since = null, draining = _draining, trouble = _trouble
+  set heartbeat_at = clock_timestamp(), missing_since = null, running = cardinality(_leases), draining = _draining, trouble = _trouble
   where w.id = _worker
   returning w.lease into _lease_time;
   if not found then
@@ -54,22 +55,19 @@ begin
     return next;
     return;
   end if;
-  if cardinality(_leases) = 0 then
-    return;
-  end if;
   update taskq.tasks t
   set lease_expires_at = clock_timestamp() + _lease_time, heartbeat_at = clock_timestamp()
   where t.id = any(array(
     select h.id from taskq.tasks h
-    where h.status = 'in_progress' and h.worker_id = _worker and h.lease = any(_leases)
+    where h.id = any(_ids) and h.worker_id = _worker and h.lease = any(_leases)
     for no key update skip locked));
   return query
     select given.lease, case when t.id is null then 'lost' else 'cancel' end
-    from unnest(_leases) given (lease)
-    left join taskq.tasks t on t.status = 'in_progress' and t.worker_id = _worker and t.lease = given.lease
+    from unnest(_ids, _leases) given (id, lease)
+    left join taskq.tasks t on t.id = given.id and t.lease = given.lease
     where t.id is null or t.cancel_requested_at is not null;
 end $$;
-comment on function taskq.heartbeat(uuid, bigint[], boolean, text) is
+comment on function taskq.heartbeat(uuid, uuid[], bigint[], boolean, text) is
   'For workers: extends the leases; returns those that are lost, and those whose task is asked to stop.';
 
 -- retire: a worker leaves in good order.
@@ -98,8 +96,9 @@ begin
 end $$;
 comment on function taskq.find_dead() is 'The workers whose session has ended, or whose heartbeats stopped for as long as a lease.';
 
--- reap: what dead workers held, and every lease that ran out, is queued again.  Any worker, or psql, can do it.
-create function taskq.reap() returns integer
+-- reap: what dead workers held is queued again, and, when thorough, every lease that ran out while its worker lives.
+-- Any worker, or psql, can do it.
+create function taskq.reap(_thorough boolean default true) returns integer
 language plpgsql as $$
 declare
   _dead uuid[];
@@ -111,9 +110,12 @@ begin
     return 0;   -- somebody is at it
   end if;
   _dead := taskq.find_dead();
+  if _dead = '{}' and not _thorough then
+    return 0;
+  end if;
   for _task in
     select * from taskq.tasks t
-    where t.status = 'in_progress' and (t.lease_expires_at < clock_timestamp() or t.worker_id = any(_dead))
+    where t.status = 'in_progress' and (t.worker_id = any(_dead) or _thorough and t.lease_expires_at < clock_timestamp())
     order by t.id for no key update skip locked
   loop
     _count := _count + 1;
@@ -128,7 +130,7 @@ begin
   end if;
   return _count;
 end $$;
-comment on function taskq.reap() is 'Requeues the tasks of dead workers and those whose lease ran out; returns how many.';
+comment on function taskq.reap(boolean) is 'Requeues the tasks of dead workers and, unless told not to, those whose lease ran out; returns how many.';
 
 -- reap_task: one task of a dead worker.  The third worker that dies under it is taken as its fault.
 create function taskq.reap_task(_task taskq.tasks, _message text) returns void
@@ -153,10 +155,10 @@ comment on function taskq.reap_task(taskq.tasks, text) is 'Queues a locked task 
 create function taskq.watch(_worker uuid) returns boolean
 language plpgsql as $$
 begin
-  perform taskq.reap();
-  return exists (select from taskq.tasks t where t.status = 'in_progress' and t.worker_id <> _worker);
+  perform taskq.reap(false);
+  return exists (select from taskq.workers w where w.id <> _worker and w.running > 0);
 end $$;
-comment on function taskq.watch(uuid) is 'For workers: reaps, and says whether others hold tasks.';
+comment on function taskq.watch(uuid) is 'For workers: requeues what dead workers held, and says whether others hold tasks.';
 
 -- tend: one pass of maintenance.
 create function taskq.tend() returns jsonb

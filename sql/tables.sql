@@ -154,6 +154,7 @@ create table taskq.workers (
   version       text not null,
   lease         interval not null,
   draining      boolean not null default false,
+  running       integer not null default 0,
   backend_pid   integer,
   backend_start timestamptz,
   missing_since timestamptz,
@@ -169,6 +170,7 @@ comment on column taskq.workers.concurrency is 'Its slots: how many tasks it run
 comment on column taskq.workers.version is 'The version of taskq that it runs.';
 comment on column taskq.workers.lease is 'How long it is believed to live after a heartbeat.';
 comment on column taskq.workers.draining is 'Whether it is stopping: it claims nothing and finishes what it has.';
+comment on column taskq.workers.running is 'How many tasks it ran at its last heartbeat; others keep an eye on it while there are any.';
 comment on column taskq.workers.backend_pid is 'Its database session; null behind a pooler, where a session says nothing about a process.';
 comment on column taskq.workers.backend_start is 'When that session began; with the pid it names the session for ever.';
 comment on column taskq.workers.missing_since is 'When its session was first found gone.';

@@ -12,7 +12,7 @@ from taskq.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 select taskq.doze($1)
 
 -- name: heartbeat
-select lease, verdict from taskq.heartbeat($1, $2, $3, $4)
+select lease, verdict from taskq.heartbeat($1, $2, $3, $4, $5)
 
 -- name: watch
 select taskq.watch($1)

@@ -110,9 +110,9 @@ class Exchanger:
         self._closing = True
         self._wake.set()
 
-    def unsettled_leases(self) -> list[int]:
-        """The leases of what is finished and not yet handed in."""
-        return [finished.lease for finished in (*self._finished, *self._in_flight)]
+    def unsettled(self) -> list[Finished]:
+        """What is finished and not yet known to be handed in."""
+        return [*self._finished, *self._in_flight]
 
     async def run(self) -> None:
         """Exchange until closed."""
@@ -135,6 +135,9 @@ class Exchanger:
         self._wake.clear()
         if self._finished or (want and self._look):
             return
+        if not want:
+            await self._wake.wait()
+            return
         until = loop.time() + self._sweep * random.uniform(0.9, 1.1)
         if self._next_due is not None:
             until = min(until, self._next_due)
@@ -144,7 +147,7 @@ class Exchanger:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
-            self._look = Look.ALL
+            self._look, self._next_due = Look.ALL, None
 
     async def _exchange(self, want: int) -> None:
         """One round trip; what was handed in stays at hand until it is known to have arrived."""
@@ -155,7 +158,7 @@ class Exchanger:
                 self._in_flight, self._finished = self._finished, []
             now = asyncio.get_running_loop().time()
             everything = self._look is Look.ALL or now - self._looked_at_all > STRAGGLERS_EVERY
-            mark = self._mark(now)
+            mark = self._mark(now) if want else None
             rung, self._rung = self._rung, False
             rows = await self._send(
                 self._worker,
@@ -216,7 +219,7 @@ class Exchanger:
             return
         self._filled_since = 0.0
         if not everything:
-            # with the mark on, whatever becomes runnable rings: only a bell for nothing sends us behind the floors
+            # with the mark on, whatever becomes runnable rings: only a bell for nothing sends us behind them
             self._look = Look.NOTHING if self._dozed and not (rung and got == 0) else Look.ALL
         elif not self._dozed:
             if self._marked:

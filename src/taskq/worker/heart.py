@@ -33,7 +33,7 @@ BLOCKED_AFTER = 5.0  # seconds without a tick after which the event loop is repo
 class Body(Protocol):
     """The worker, as its heart sees it.  All but the first are called on the worker's loop."""
 
-    def held_leases(self) -> list[int]: ...
+    def held(self) -> tuple[list[UUID], list[int]]: ...
 
     def hear(self, verdicts: list[tuple[int, str]]) -> None: ...
 
@@ -151,6 +151,7 @@ class Heart:
 
     async def _beat_on(self, session: Connection) -> None:
         next_beat = next_watch = 0.0
+        next_tend = time.monotonic() + self._identity.lease.total_seconds() * random.random()
         while not self._stopping:
             now = time.monotonic()
             if self._hurry.is_set() or now >= next_beat:
@@ -161,6 +162,9 @@ class Heart:
                 if now - self._last_sign < WATCH_ON and await session.fetch_value("watch", self._identity.id):
                     self._last_sign = now
                 next_watch = now + WATCH_EVERY
+            if now >= next_tend:
+                await session.fetch_value("tend")
+                next_tend = now + self._identity.lease.total_seconds()
             until = min(next_beat, next_watch) if now - self._last_sign < WATCH_ON else next_beat
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
@@ -169,7 +173,7 @@ class Heart:
 
     async def _beat(self, session: Connection) -> None:
         verdicts = await session.fetch(
-            "heartbeat", self._identity.id, self._body.held_leases(), self.draining, self._trouble()
+            "heartbeat", self._identity.id, *self._body.held(), self.draining, self._trouble()
         )
         if any(row["verdict"] == "unregistered" for row in verdicts):
             await self._register(session)

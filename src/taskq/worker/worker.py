@@ -110,7 +110,9 @@ class Worker:
                 exchanging.result()
             await self._wind_up()
             self._exchanger.close()
-            await exchanging
+            _, late = await asyncio.wait((exchanging,), timeout=settings.grace.total_seconds())
+            if late:
+                log.error("the database is away: %d results are lost", len(self._exchanger.unsettled()))
         finally:
             self._clock.stop()
             draining.cancel()
@@ -190,7 +192,7 @@ class Worker:
 
     def known_leases(self) -> list[int]:
         """Every lease that this worker knows it holds."""
-        return [*self._playing, *self._exchanger.unsettled_leases()]
+        return [*self._playing, *(finished.lease for finished in self._exchanger.unsettled())]
 
     def refused(self, finished: Finished, error: DatabaseError) -> None:
         """A result that the database does not take fails its task."""
@@ -199,7 +201,11 @@ class Worker:
 
     # the body, for the heart
 
-    held_leases = known_leases
+    def held(self) -> tuple[list[UUID], list[int]]:
+        """The tasks and leases to keep alive.  Called in the heart's thread, so it copies in single steps."""
+        tasks = [playing.task for playing in list(self._playing.values())]
+        finished = self._exchanger.unsettled()
+        return [t.id for t in (*tasks, *finished)], [t.lease for t in (*tasks, *finished)]
 
     def hear(self, verdicts: list[tuple[int, str]]) -> None:
         """What a heartbeat found out about our leases."""
