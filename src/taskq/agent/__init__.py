@@ -1,0 +1,25 @@
+"""Agents as roles: a manifest says who, the loop does the rest.
+
+    app = App()
+    add_agents(app, "roles", api_key=require_key(settings))
+
+Nothing here imports the SDK until the first task of an agent runs.
+"""
+
+from taskq.agent.claude import Claude
+from taskq.agent.failures import RateLimited, Unavailable
+from taskq.agent.manifest import Manifest, ManifestError, load_all
+from taskq.agent.roles import add_agents, player, require_key, role
+
+__all__ = [
+    "Claude",
+    "Manifest",
+    "ManifestError",
+    "RateLimited",
+    "Unavailable",
+    "add_agents",
+    "load_all",
+    "player",
+    "require_key",
+    "role",
+]

@@ -1,0 +1,178 @@
+"""Role manifests: one agent role per file, `roles/NAME.md`.
+
+    ---
+    model: claude-sonnet-5-5
+    tools: [list_dir, "read_*", submit_result]
+    max_turns: 12
+    ---
+    The instructions, in plain words.
+
+The file's name is the role.  Everything between the two `---` lines is YAML, everything after it the
+system prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from taskq.errors import SettingsError
+from taskq.settings import duration
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?(.*)\Z", re.DOTALL | re.MULTILINE)
+_ROLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
+
+
+class ManifestError(SettingsError):
+    """A role manifest cannot be used; the message names the file, the field and what is expected."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a role manifest says.
+
+    `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
+    `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
+    and `max_attempts` to the task.
+    """
+
+    name: str
+    model: str
+    instructions: str
+    tools: tuple[str, ...] = ()
+    max_turns: int = 20
+    max_output_tokens: int = 8192
+    timeout: timedelta | None = None
+    max_attempts: int | None = None
+    description: str = ""
+
+    @classmethod
+    def load(cls, path: Path | str) -> Manifest:
+        """Read one manifest.
+
+        :raises ManifestError: the file cannot be read or says something that is not understood.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ManifestError(f"{path}: cannot be read: {error}") from error
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Manifest:
+        """Read a manifest from its text; `path` names the role and appears in errors.
+
+        :raises ManifestError: the text says something that is not understood.
+        """
+        if not _ROLE_NAME.fullmatch(path.stem):
+            raise ManifestError(f"{path}: the file's name is the role: letters, digits and _ . : - only")
+        match = _FRONT_MATTER.match(text)
+        if match is None:
+            raise ManifestError(f"{path}: must start with YAML between two lines of '---'")
+        fields = _fields(match[1], path)
+        instructions = match[2].strip()
+        if not instructions:
+            raise ManifestError(f"{path}: the instructions after the front matter are empty")
+        return cls(name=path.stem, instructions=instructions, **fields)
+
+
+def load_all(directory: Path | str) -> list[Manifest]:
+    """Read every `*.md` of a directory, README.md aside, in the order of their names.
+
+    :raises ManifestError: the directory holds none, or one of them cannot be used.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise ManifestError(f"{directory}: is no directory of role manifests")
+    paths = sorted(path for path in directory.glob("*.md") if path.name.lower() != "readme.md")
+    if not paths:
+        raise ManifestError(f"{directory}: holds no role manifest (NAME.md)")
+    return [Manifest.load(path) for path in paths]
+
+
+def _fields(front_matter: str, path: Path) -> dict[str, Any]:
+    """The checked fields of a front matter."""
+    given = _yaml(front_matter, path)
+    if unknown := given.keys() - _READERS.keys():
+        known = ", ".join(_READERS)
+        raise ManifestError(f"{path}: {_words(unknown)}: unknown; the fields are {known}")
+    if "model" not in given:
+        raise ManifestError(f"{path}: model: missing; say which model plays this role")
+    fields = {}
+    for name, value in given.items():
+        try:
+            fields[name] = _READERS[name](value)
+        except ValueError as error:
+            raise ManifestError(f"{path}: {name}: {error}, not {value!r}") from error
+    return fields
+
+
+def _yaml(text: str, path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path}: the front matter is no YAML: {error}") from error
+    if not isinstance(tree, yaml.MappingNode) or not isinstance(given, dict):
+        raise ManifestError(f"{path}: the front matter must be 'field: value' lines")
+    names = [str(key.value) for key, _ in tree.value]
+    # YAML loaders silently keep the last of two equal keys.
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ManifestError(f"{path}: {_words(twice)}: given twice")
+    return {str(key): value for key, value in given.items()}
+
+
+def _words(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be text")
+    return value.strip()
+
+
+def _globs(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(glob, str) and glob for glob in value):
+        raise ValueError("must be a list of tool names or globs")
+    return tuple(value)
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        # True is an int to Python, and no number to people.
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def _timeout(value: object) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be seconds or a duration like 10min")
+    try:
+        timeout = duration(str(value))
+    except (SettingsError, ValueError):
+        raise ValueError("must be seconds or a duration like 10min") from None
+    if timeout <= timedelta():
+        raise ValueError("must be longer than nothing")
+    return timeout
+
+
+_READERS: dict[str, Callable[[object], Any]] = {
+    "model": _text,
+    "tools": _globs,
+    "max_turns": _whole(1, 1000),
+    "max_output_tokens": _whole(1, 128_000),
+    "timeout": _timeout,
+    "max_attempts": _whole(1, 1000),
+    "description": _text,
+}

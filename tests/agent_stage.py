@@ -1,0 +1,124 @@
+"""A stage for agents: a task in a real database, a real conversation with the fake Messages API, and a worker
+that dies when it is told to."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from fake_worker import FakeWorker
+from taskq.agent import Claude, Manifest
+from taskq.agent.loop import run
+from taskq.database import Pool
+from taskq.database.refusals import Unreachable
+from taskq.task import Attempt, Message, Task
+from taskq.testing import FakeMessages
+from taskq.worker.line import DatabaseLine
+
+ROLE = "agent"
+ALL = ("list_dir", "read_file", "grep", "submit_result")
+
+
+class Killed(BaseException):
+    """The worker is gone: nothing in it may catch this."""
+
+
+class DyingLine(DatabaseLine):
+    """The worker's line to the database, of a worker that dies.
+
+    :param dies_before, dies_after: the worker is gone just before (after) it commits its n-th message.
+    :param drops_before, drops_after: there the connection is lost, once.
+    """
+
+    def __init__(self, pool: Pool, worker: UUID, **strikes: int) -> None:
+        super().__init__(pool, worker)
+        self._strikes = strikes
+        self._appended = 0
+        self.notes: list[str | None] = []
+
+    async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None:
+        self.notes.append(note)
+        await super().progress(task, fraction, note)
+
+    async def append_message(self, task: Attempt, message: Message) -> None:
+        self._appended += 1
+        self._strike("before")
+        await super().append_message(task, message)
+        self._strike("after")
+
+    def _strike(self, when: str) -> None:
+        if self._strikes.get(f"dies_{when}") == self._appended:
+            raise Killed
+        if self._strikes.get(f"drops_{when}") == self._appended:
+            raise Unreachable("the connection is gone")
+
+
+class Stage:
+    """One task of one agent role, on one session."""
+
+    def __init__(
+        self, session: asyncpg.Connection, pool: Pool, fake: FakeMessages, claude: Claude, directory: Path
+    ) -> None:
+        self.session, self.pool, self.fake, self.claude = session, pool, fake, claude
+        self.directory = directory
+        self.worker = FakeWorker(session, ROLE)
+        self.manifest = manifest()
+
+    async def put(self, payload: dict[str, Any] | None = None) -> UUID:
+        """Insert the task; it looks at the stage's directory."""
+        payload = {"objective": "Tell what is here.", "directory": str(self.directory), **(payload or {})}
+        return await self.session.fetchval(
+            "insert into taskq.tasks (role, payload, max_attempts) values ($1, $2, 100) returning id",
+            ROLE,
+            payload,
+        )
+
+    async def claim(self, parents: dict[UUID, Any] | None = None, **strikes: int) -> Task:
+        """Claim the task with a line that fails as it is told."""
+        await self.worker.register()
+        row = await self.worker.claim_one()
+        self.line = DyingLine(self.pool, self.worker.id, **strikes)
+        self.claimed = row
+        return task_of(row, self.line, parents)
+
+    async def play(self, parents: dict[UUID, Any] | None = None, **strikes: int) -> dict[str, Any]:
+        """Claim the task and play one attempt of it."""
+        return await run(await self.claim(parents, **strikes), self.manifest, self.claude)
+
+    async def lose(self) -> None:
+        """The attempt ended badly, and the task is queued again at once."""
+        assert await self.worker.fail(self.claimed, "worker_lost", after=timedelta(0)) == "queued"
+
+    async def rows(self) -> list[asyncpg.Record]:
+        """The committed messages."""
+        return await self.session.fetch("select * from taskq.messages order by seq")
+
+    async def contents(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Who said what, as committed."""
+        return [(row["role"], json.loads(row["body"])) for row in await self.rows()]
+
+
+def manifest(**changes: Any) -> Manifest:
+    """A manifest with all tools."""
+    fields: dict[str, Any] = {
+        "name": ROLE,
+        "model": "claude-sonnet-5-5",
+        "instructions": "You look.",
+        "tools": ALL,
+    }
+    return Manifest(**{**fields, **changes})
+
+
+def task_of(row: asyncpg.Record, line: DyingLine, parents: dict[UUID, Any] | None = None) -> Task:
+    """What a handler would be given for a claimed row."""
+    task = Task()
+    for name in ("id", "role", "name", "payload", "attempt", "lease", "mission_id"):
+        setattr(task, name, row[name])
+    task.parents = parents or {}
+    task._line = line
+    return task
