@@ -2,6 +2,9 @@
 --
 -- The counter `waiting_on` is changed under the row lock of the dependent, never recomputed from its siblings:
 -- two parents that commit together would each see the other as unfinished, and the wake-up would be lost.
+--
+-- The functions that walk edges allow index lookups alone: a graph is walked right after it was inserted, before the
+-- statistics know of it, and a plan that takes it for small scans it once for every row.
 
 -- subtract: these tasks wait for that many fewer.  Returns the roles of those that are queued now.
 create function taskq.subtract(_ids uuid[], _met integer[]) returns text[]
@@ -28,7 +31,9 @@ comment on function taskq.subtract(uuid[], integer[]) is 'These blocked tasks wa
 
 -- unblock: these tasks ended; their edges with one of these policies are met.  Returns the roles to ring.
 create function taskq.unblock(_ended uuid[], _policies text[]) returns text[]
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
   _ids uuid[];
   _met integer[];
@@ -88,7 +93,9 @@ comment on function taskq.take_down(uuid[], taskq.status, text) is 'These blocke
 
 -- cascade: these ended badly; what depends on them ends with them, or runs all the same.  Returns the roles to ring.
 create function taskq.cascade(_ended uuid[], _as taskq.status, _actor text) returns text[]
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
   _doomed uuid[];
   _seen integer := -1;
@@ -130,7 +137,9 @@ comment on function taskq.unmet(uuid) is 'How many dependencies this task waits 
 -- refuse_cycle: Kahn's algorithm over the edges among these new tasks: take away what waits for nothing, until
 -- nothing is left.  In arrays, since a recursive query visits every path and peeling in SQL is one scan a level.
 create function taskq.refuse_cycle(_ids uuid[]) returns void
-language plpgsql as $$
+language plpgsql
+set enable_hashjoin = on   -- these joins are among arrays
+as $$
 declare
   _edges integer;
   _first integer[];     -- of node n: its edges are _target[_first[n]] … _target[_first[n + 1] - 1]
@@ -182,7 +191,9 @@ comment on function taskq.refuse_cycle(uuid[]) is 'Raises TQ001 when these new t
 -- connect: the edges of these new tasks.  Their parents are locked first and read in a new statement, so that a
 -- parent that ends in another session at this moment is either seen as ended here, or sees the edge there.
 create function taskq.connect(_ids uuid[]) returns text[]
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
   _parents uuid[];
   _unknown record;

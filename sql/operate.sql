@@ -118,8 +118,13 @@ begin
     perform taskq.ring(array[_task.role]);
     perform taskq.note(_id, 'retry', 'queued', 'queued', _actor, _reason);
   else
-    perform taskq.revive(array[_id], _actor, _reason);
-    perform taskq.revive_dependents(_id, _actor);
+    begin
+      perform taskq.revive(array[_id], _actor, _reason);
+      perform taskq.revive_dependents(_id, _actor);
+    exception when unique_violation then
+      raise exception 'another live task has the dedup_key of task %, or of one that fell with it', _id
+        using errcode = 'TQ004', hint = 'cancel that one first, or let it do the work';
+    end;
   end if;
   return (select t.status from taskq.tasks t where t.id = _id);
 end $$;
@@ -145,15 +150,14 @@ begin
   update taskq.tasks t set waiting_on = taskq.unmet(t.id) where t.id = any(_ids);
   perform taskq.ring(taskq.subtract(array(select t.id from taskq.tasks t where t.id = any(_ids) and t.waiting_on = 0),
                                     array(select 0 from taskq.tasks t where t.id = any(_ids) and t.waiting_on = 0)));
-exception when unique_violation then
-  raise exception 'another live task has the dedup_key of one of these' using errcode = 'TQ004',
-    hint = 'cancel that one first, or let it do the work';
 end $$;
 comment on function taskq.revive(uuid[], text, text) is 'Makes final, locked tasks blocked again; those that wait for nothing are queued or await approval.';
 
 -- revive_dependents: what fell with a task waits for it again, unless something else that it depends on is still down.
 create function taskq.revive_dependents(_id uuid, _actor text) returns void
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
   _standing uuid[] := array[_id];
   _next uuid[];

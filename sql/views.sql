@@ -25,7 +25,7 @@ with queued as (
 running as (select role, count(*) as in_progress from taskq.tasks where status = 'in_progress' group by role),
 waiting as (
   select role, count(*) filter (where status = 'blocked') as blocked, count(*) filter (where status = 'awaiting_approval') as awaiting_approval
-  from taskq.tasks where status in ('blocked', 'awaiting_approval') group by role),
+  from taskq.tasks where status <> 'queued' and lease is null and finished_at is null group by role),
 failures as (
   select role, count(*) as failed_24h from taskq.tasks where status = 'failed' and finished_at > now() - interval '24 h' group by role),
 played as (select r as role, count(*) as workers, sum(w.concurrency) as slots from taskq.workers_live w, unnest(w.roles) r where not w.draining group by r)
@@ -103,7 +103,7 @@ comment on column taskq.stale.why is 'What keeps it: taskq.explain.';
 create view taskq.waiting as
 select t.id, t.role, t.name, t.status, t.waiting_on, now() - t.created_at as "for", taskq.explain(t.id) as why
 from taskq.tasks t
-where t.status in ('blocked', 'awaiting_approval')
+where t.status <> 'queued' and t.lease is null and t.finished_at is null
 order by t.status, t.created_at;
 comment on view taskq.waiting is 'What waits for other tasks or for a person, and for which.';
 comment on column taskq.waiting.id is 'The task.';
