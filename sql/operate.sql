@@ -156,7 +156,7 @@ comment on function taskq.revive(uuid[], text, text) is 'Makes final, locked tas
 -- revive_dependents: what fell with a task waits for it again, unless something else that it depends on is still down.
 create function taskq.revive_dependents(_id uuid, _actor text) returns void
 language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   _standing uuid[] := array[_id];
