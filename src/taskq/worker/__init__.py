@@ -2,10 +2,12 @@
 
 worker.py     one worker from start to drained stop
 exchanger.py  the loop between the queue and the slots; when to sleep, and how no wake-up is lost
+stage.py      the slots, the attempts in them, and what their ends mean
 floors.py     where the last claims ended
 playing.py    one attempt: the handler and its end
 clock.py      the timeouts of all that runs
 outcome.py    what an exception means
+reports.py    writing down how attempts ended
 heart.py      heartbeats and the watch over other workers, in a thread of its own
 line.py       progress, log and messages of a running task
 threads.py    sync handlers in threads

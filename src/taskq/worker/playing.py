@@ -29,7 +29,7 @@ class Stage(Protocol):
 
     def raised(self, playing: Playing, error: BaseException) -> None: ...
 
-    def ended(self, playing: Playing) -> None: ...
+    def told_to_stop(self, playing: Playing) -> None: ...
 
     def will_not_stop(self, playing: Playing) -> None: ...
 
@@ -75,14 +75,14 @@ class Playing:
                 if self.why is None:
                     self._stage.raised(self, error)
                 else:
-                    self._stage.ended(self)
+                    self._stage.told_to_stop(self)
         else:
             self._end()
             if not self.abandoned:
                 if self.why is None or self.why == RELEASED:
                     self._stage.completed(self, result)
                 else:
-                    self._stage.ended(self)  # it was told to stop, and returned something instead
+                    self._stage.told_to_stop(self)  # it was told to stop, and returned something instead
 
     def _end(self) -> None:
         if self._patience is not None:

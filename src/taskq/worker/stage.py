@@ -1,0 +1,192 @@
+"""The stage: the slots of a worker, the attempts that play in them, and what their ends mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from taskq.app import Role
+from taskq.client import encode
+from taskq.errors import DatabaseError, InvalidTask, LeaseLost, Snooze
+from taskq.task import Line, SyncTask, Task
+from taskq.worker.clock import Clock
+from taskq.worker.exchanger import Finished
+from taskq.worker.outcome import Failure, classify
+from taskq.worker.playing import CANCELLED, LOST, RELEASED, TIMEOUT, Playing
+from taskq.worker.reports import Reports
+
+log = logging.getLogger("taskq.worker")
+decode = msgspec.json.decode
+
+NO_PARENTS: Mapping[UUID, Any] = MappingProxyType({})
+
+
+class Stage:
+    """Runs what was claimed, and sees that every end is written down.
+
+    :param hand_in: takes completed attempts, for the next exchange.
+    :param slot_freed: called when an attempt ended in another way.
+    :param patience: seconds that a handler gets to end after it was told to.
+    """
+
+    def __init__(
+        self,
+        roles: Mapping[str, Role],
+        *,
+        concurrency: int,
+        line: Line,
+        reports: Reports,
+        hand_in: Callable[[Finished], None],
+        slot_freed: Callable[[], None],
+        patience: float,
+    ) -> None:
+        self.line = line
+        self._roles, self._reports, self._patience = roles, reports, patience
+        self._hand_in, self._slot_freed = hand_in, slot_freed
+        self._loop = asyncio.get_running_loop()
+        self._concurrency = concurrency
+        self._claim_at_once = concurrency if concurrency < 64 else concurrency // 2
+        self._playing: dict[int, Playing] = {}
+        self._clock = Clock(self._loop, self._playing.values, self._time_is_up)
+
+    def free(self) -> int:
+        """How many more tasks the next exchange may claim.
+
+        Of many slots only half are filled at a time, so that one half runs while the other is exchanged.
+        """
+        return min(self._concurrency - len(self._playing), self._claim_at_once)
+
+    def tasks(self) -> list[Task | SyncTask]:
+        """What runs.  Safe from other threads: the list of attempts is copied in one step."""
+        return [playing.task for playing in list(self._playing.values())]
+
+    def start(self, claims: Sequence[Any]) -> None:
+        """Run what was claimed."""
+        playing, roles, loop, clock = self._playing, self._roles, self._loop, self._clock
+        for row in claims:
+            role = roles[row[3]]
+            task = self._task(row, role)
+            playing[task.lease] = attempt = Playing(task, role, self)
+            attempt.start(loop)
+            clock.watch(attempt.deadline)
+
+    def stop(self, lease: int, verdict: str) -> None:
+        """A heartbeat found that this attempt is asked to stop (`cancel`), or that its lease is `lost`."""
+        if (playing := self._playing.get(lease)) is not None:
+            why = CANCELLED if verdict == "cancel" else LOST
+            log.info(
+                "task %s is %s", playing.task.id, "asked to stop" if why == CANCELLED else "not ours any more"
+            )
+            playing.stop(why, self._patience)
+
+    def release_all(self, patience: float) -> None:
+        """Give back everything that runs."""
+        for playing in list(self._playing.values()):
+            playing.stop(RELEASED, patience)
+
+    async def ended(self, within: float, unless: asyncio.Event) -> bool:
+        """Wait until nothing runs and every end is written; False when that takes too long, or `unless`."""
+        deadline = self._loop.time() + within
+        while self._playing or self._reports.pending:
+            if self._loop.time() > deadline or unless.is_set():
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def close(self) -> None:
+        """No more timeouts."""
+        self._clock.stop()
+
+    def _task(self, row: Any, role: Role) -> Task | SyncTask:
+        """The attempt that a row of taskq.exchange describes."""
+        task: Task | SyncTask
+        if role.isolation == "loop":
+            task = Task()
+            task._line = self.line
+        else:
+            task = SyncTask()
+        _, task.id, task.lease, task.role, payload, task.attempt, _, task.run_at, *rest = row
+        (
+            task.max_attempts,
+            task.timeout,
+            task.name,
+            task.mission_id,
+            task.parent_id,
+            task.created_by,
+            *rest,
+        ) = rest
+        task.traceparent, parents, _ = rest
+        task.payload = decode(payload)
+        task.parents = (
+            NO_PARENTS if parents is None else {UUID(id): result for id, result in decode(parents).items()}
+        )
+        return task
+
+    # how attempts end
+
+    def completed(self, playing: Playing, result: Any) -> None:
+        """The handler returned."""
+        task = playing.task
+        try:
+            text = None if result is None else encode(result)
+        except InvalidTask as error:
+            self._fail(
+                playing,
+                Failure("validation_error", f"the handler's result cannot be kept: {error}", final=True),
+            )
+            return
+        del self._playing[task.lease]
+        self._hand_in(Finished(task.id, task.lease, text))
+
+    def refused(self, finished: Finished, error: DatabaseError) -> None:
+        """The database does not take the result of a completed attempt."""
+        failure = Failure("validation_error", f"the result cannot be kept: {error}", final=True)
+        self._reports.fail(finished.id, finished.lease, failure, self._slot_freed)
+
+    def raised(self, playing: Playing, error: BaseException) -> None:
+        """The handler raised."""
+        if isinstance(error, Snooze):
+            self._release(playing, error.after)
+        elif isinstance(error, LeaseLost):
+            self._forget(playing)
+        else:
+            self._fail(playing, classify(error))
+
+    def told_to_stop(self, playing: Playing) -> None:
+        """It was told to stop, and did."""
+        if playing.why == CANCELLED:
+            self._reports.stop(playing.task.id, playing.task.lease, lambda: self._forget(playing))
+        elif playing.why == TIMEOUT:
+            self._fail(playing, Failure("timeout", f"the attempt took longer than {playing.task.timeout}"))
+        elif playing.why == RELEASED:
+            self._release(playing, None)
+        else:
+            self._forget(playing)
+
+    def will_not_stop(self, playing: Playing) -> None:
+        """It was told to stop, and did not: it runs on without a lease, unheard; its slot is for others."""
+        log.error("task %s: the handler does not stop and is abandoned", playing.task.id)
+        self.told_to_stop(playing)
+
+    def _time_is_up(self, playing: Playing) -> None:
+        log.warning("task %s: timeout after %s", playing.task.id, playing.task.timeout)
+        playing.stop(TIMEOUT, self._patience)
+
+    # the slot stays taken, and the lease alive, until the end is written
+
+    def _fail(self, playing: Playing, failure: Failure) -> None:
+        self._reports.fail(playing.task.id, playing.task.lease, failure, lambda: self._forget(playing))
+
+    def _release(self, playing: Playing, after: timedelta | None) -> None:
+        self._reports.release(playing.task.lease, after, lambda: self._forget(playing))
+
+    def _forget(self, playing: Playing) -> None:
+        self._playing.pop(playing.task.lease, None)
+        self._slot_freed()
