@@ -9,6 +9,7 @@ async with Queue() as queue:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -23,6 +24,9 @@ from taskq.database import Connection, Pool, connect, join
 from taskq.errors import DatabaseError, InvalidTask, TaskFailed
 from taskq.settings import Settings
 from taskq.task import FINAL
+
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape of a NUL, but not the text of one: a backslash that is escaped itself."""
 
 
 class Columns(TypedDict, total=False):
@@ -268,9 +272,9 @@ def encode(value: Any) -> str:
     """
     try:
         text = msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidTask(f"this is no JSON: {error}") from error
-    if "\\u0000" in text:
+    if "\\u0000" in text and NUL.search(text):
         raise InvalidTask("Postgres keeps no \\u0000 in JSON; remove it from the text")
     return text
 

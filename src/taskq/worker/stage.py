@@ -72,7 +72,11 @@ class Stage:
         playing, roles, loop, clock = self._playing, self._roles, self._loop, self._clock
         for row in claims:
             role = roles[row[3]]
-            task = self._task(row, role)
+            try:
+                task = self._task(row, role)
+            except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+                self._unreadable(row, error)
+                continue
             playing[task.lease] = attempt = Playing(task, role, self)
             attempt.start(loop)
             clock.watch(attempt.deadline)
@@ -128,6 +132,11 @@ class Stage:
             NO_PARENTS if parents is None else {UUID(id): result for id, result in decode(parents).items()}
         )
         return task
+
+    def _unreadable(self, row: Any, error: Exception) -> None:
+        """Postgres keeps numbers and depths that Python does not."""
+        failure = Failure("validation_error", f"the payload cannot be read: {error}", final=True)
+        self._reports.fail(row[1], row[2], failure, self._slot_freed)
 
     # how attempts end
 

@@ -1,0 +1,103 @@
+"""The database fixtures; see backend.py for the servers that they can use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+
+import backend
+from backend import Databases
+from taskq import Queue
+
+Connect = Callable[..., Awaitable[asyncpg.Connection]]
+CONTAINER = pytest.StashKey[Any]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    backend.begin_run()
+    if os.environ.get("TASKQ_TEST_BACKEND") == "container" and not os.environ.get(backend.URL):
+        try:
+            config.stash[CONTAINER] = backend.start_container()
+        except backend.NoContainer as error:
+            pytest.exit(str(error), returncode=3)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):  # one of several processes: the first one cleans up
+        return
+    backend.end_run()
+    if container := session.config.stash.get(CONTAINER, None):
+        container.stop()
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """The server of this run, with its template."""
+    if url := os.environ.get(backend.URL):
+        found = Databases(url)
+        asyncio.run(found.make_template())
+        yield found
+        return
+    from taskq import embedded
+    from taskq.settings import Settings
+
+    home = backend.run_directory() / "home"
+    server = asyncio.run(embedded.ensure(Settings(home=home), options=backend.EMBEDDED_OPTIONS))
+    found = Databases(server.dsn)
+    asyncio.run(found.make_template())
+    yield found
+    server.close()
+
+
+@pytest.fixture
+async def dsn(databases: Databases) -> AsyncIterator[str]:
+    """The address of a database of this test's own, with the schema."""
+    async with databases.clone() as address:
+        yield address
+
+
+@pytest.fixture
+async def connect(dsn: str) -> AsyncIterator[Connect]:
+    """Opens sessions on the test's database: `await connect(**server_settings)`."""
+    async with AsyncExitStack() as stack:
+
+        async def open_session(**server_settings: str) -> asyncpg.Connection:
+            session = await open_plain(dsn, **server_settings)
+            stack.push_async_callback(hang_up, session)
+            return session
+
+        yield open_session
+
+
+@pytest.fixture
+async def db(connect: Connect) -> asyncpg.Connection:
+    """A session on the test's database; jsonb comes and goes as Python values."""
+    return await connect()
+
+
+@pytest.fixture
+async def queue(dsn: str) -> AsyncIterator[Queue]:
+    """The client on the test's database."""
+    async with Queue(dsn) as opened:
+        yield opened
+
+
+async def open_plain(dsn: str, **server_settings: str) -> asyncpg.Connection:
+    session = await asyncpg.connect(dsn, server_settings=server_settings)
+    await session.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    return session
+
+
+async def hang_up(session: asyncpg.Connection) -> None:
+    """End a session, even one that a failed test left in the middle of something."""
+    try:
+        await session.close(timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        session.terminate()
