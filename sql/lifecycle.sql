@@ -142,15 +142,16 @@ comment on function taskq.stop(uuid, uuid, bigint) is 'For workers: a task that 
 create function taskq.wait(_worker uuid, _id uuid, _lease bigint, _on uuid[]) returns taskq.status
 language plpgsql as $$
 declare
-  _task taskq.tasks := taskq.hold(_worker, _id, _lease);
+  _task taskq.tasks;
   _unmet integer;
   _as taskq.status;
 begin
+  -- one at a time: two tasks that come to wait for each other at once would not see each other's edge
+  perform pg_advisory_xact_lock(taskq.bell_class(), 2);
+  _task := taskq.hold(_worker, _id, _lease);
   if _task.cancel_requested_at is not null then
     return taskq.stop(_worker, _id, _lease);
   end if;
-  -- one at a time: two tasks that come to wait for each other at once would not see each other's edge
-  perform pg_advisory_xact_lock(taskq.bell_class(), 2);
   -- what it waited for before is behind it
   update taskq.dependencies d set met = true where d.task_id = _id and not d.met;
   insert into taskq.dependencies (task_id, depends_on, on_failure)

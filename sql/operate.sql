@@ -198,7 +198,12 @@ declare
 begin
   insert into taskq.tasks (role, name, payload, priority, depends_on, on_dependency_failure, requires_approval, max_attempts,
                            timeout, dedup_key, mission_id, parent_id, created_by, traceparent, rerun_of)
-  values (_old.role, _old.name, _old.payload, _old.priority, _old.depends_on, _old.on_dependency_failure, _old.requires_approval,
+  values (_old.role, _old.name, _old.payload, _old.priority,
+          -- not those that it came to wait for while it ran: they were its own doing, and will be again
+          array(select d from unnest(_old.depends_on) d where not exists (
+            select from taskq.dependencies e
+            where e.task_id = _id and e.depends_on = d and e.on_failure <> _old.on_dependency_failure)),
+          _old.on_dependency_failure, _old.requires_approval,
           _old.max_attempts, _old.timeout, _old.dedup_key, nullif(_old.mission_id, _old.id), _old.parent_id,
           coalesce(_actor, session_user), _old.traceparent, _id)
   returning id into _new;
