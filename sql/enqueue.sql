@@ -55,7 +55,7 @@ begin
   while _children is not null loop
     update taskq.tasks t set mission_id = p.mission_id
     from taskq.tasks p
-    where t.id = any(_children) and p.id = t.parent_id and t.mission_id = p.id and p.mission_id <> p.id;
+    where t.id = any(_children) and p.id = t.mission_id and p.mission_id <> p.id;
     exit when not found;
   end loop;
   if _waiting is not null then
@@ -88,6 +88,9 @@ declare
   _stand_ins jsonb := '{}';
   _constraint text;
 begin
+  if cardinality(_given) = 0 then
+    return '{}';
+  end if;
   if not exists (select from jsonb_array_elements(_rows) t where t ->> 'dedup_key' is not null) then
     execute _insert using _rows, _stand_ins;   -- no block for exceptions: each would be a subtransaction of the caller's
     return _given;

@@ -12,6 +12,24 @@ language sql stable as $$
 $$;
 comment on function taskq.ago(interval) is 'A length of time in one unit, for people.';
 
+-- line: a text as one line of at most 300 characters.
+create function taskq.line(_text text) returns text
+language sql immutable as $$ select left(btrim(regexp_replace(_text, '\s+', ' ', 'g')), 300) $$;
+comment on function taskq.line(text) is 'A text as one line of at most 300 characters.';
+
+-- culprit: the task without whose failure this one would not have fallen.
+create function taskq.culprit(_id uuid) returns uuid
+language sql stable as $$
+  with recursive up (id) as (
+    select _id
+    union
+    select p.id from up join taskq.dependencies d on d.task_id = up.id join taskq.tasks p on p.id = d.depends_on
+    where d.on_failure = 'fail' and p.status in ('failed', 'cancelled'))
+  select t.id from up join taskq.tasks t using (id)
+  where t.error_kind is distinct from 'dependency_failed' order by t.finished_at, t.id limit 1
+$$;
+comment on function taskq.culprit(uuid) is 'The failed or cancelled task that took this one with it, however far up.';
+
 create function taskq.explain_blocked(_task taskq.tasks) returns text
 language sql stable as $$
   select format('blocked: waits for %s of its dependencies: %s; it moves by itself when they end%s',
@@ -37,7 +55,7 @@ declare
   _busy integer;
   _before integer;
   _why text := case when _task.attempt > 0
-    then format(' (attempt %s of %s ended with %s: %s)', _task.attempt, _task.max_attempts, coalesce(_task.error_kind, 'unknown'), left(_task.error, 200))
+    then format(' (attempt %s of %s ended with %s: %s)', _task.attempt, _task.max_attempts, coalesce(_task.error_kind, 'unknown'), taskq.line(_task.error))
     else '' end;
 begin
   select count(*) filter (where not w.draining), coalesce(sum(w.concurrency) filter (where not w.draining), 0), count(*) filter (where w.draining),
@@ -68,7 +86,7 @@ language sql stable as $$
     taskq.ago(clock_timestamp() - _task.started_at),
     coalesce((select w.name from taskq.workers w where w.id = _task.worker_id), _task.worker_id || ', which is gone'),
     _task.attempt, _task.max_attempts,
-    coalesce(', ' || round(_task.progress::numeric * 100) || ' %', '') || coalesce(', ' || _task.progress_note, ''),
+    coalesce(', ' || round(_task.progress::numeric * 100) || ' %', '') || coalesce(', ' || taskq.line(_task.progress_note), ''),
     taskq.ago(clock_timestamp() - _task.heartbeat_at),
     case when _task.lease_expires_at < clock_timestamp() then 'its lease has run out: the next tend requeues it'
          else 'lease for ' || taskq.ago(_task.lease_expires_at - clock_timestamp()) end,
@@ -97,7 +115,8 @@ begin
     else format('%s %s ago%s: %s: %s; to run it again: select taskq.retry(%L)',
       _task.status, taskq.ago(clock_timestamp() - _task.finished_at),
       case when _task.attempt > 0 then format(' after attempt %s of %s', _task.attempt, _task.max_attempts) else ' before any attempt' end,
-      coalesce(_task.error_kind, 'unknown'), coalesce(left(_task.error, 300), ''), _id)
+      coalesce(_task.error_kind, 'unknown'), coalesce(taskq.line(_task.error), ''),
+      case when _task.error_kind = 'dependency_failed' then coalesce(taskq.culprit(_id), _id) else _id end)
   end;
 end $$;
 comment on function taskq.explain(uuid) is 'One line: why a task is where it is, and what would move it.';
