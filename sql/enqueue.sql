@@ -48,10 +48,10 @@ declare
   _children uuid[];
 begin
   select array_agg(distinct n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}'),
-         array_agg(n.id) filter (where n.mission_id = n.parent_id)
+         array_agg(n.id) filter (where n.parent_id is not null)
   into _roles, _waiting, _children
   from arrived n;
-  -- a grandchild further up in the statement than its parent took that one for the root
+  -- a descendant further up in the statement than its ancestors took one of them for the root
   while _children is not null loop
     update taskq.tasks t set mission_id = p.mission_id
     from taskq.tasks p
