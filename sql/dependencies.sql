@@ -2,6 +2,8 @@
 --
 -- The counter `waiting_on` is changed under the row lock of the dependent, never recomputed from its siblings:
 -- two parents that commit together would each see the other as unfinished, and the wake-up would be lost.
+-- All who lock several tasks lock them in one order: what is blocked last, then by id.  Whoever ends a parent holds that
+-- one and then asks for what is blocked behind it; the other way round would be a deadlock.
 --
 -- The functions that walk edges allow index lookups alone: a graph is walked right after it was inserted, before the
 -- statistics know of it, and a plan that takes it for small scans it once for every row.
@@ -41,7 +43,7 @@ begin
   perform from taskq.tasks t
   where t.id = any(array(select d.task_id from taskq.dependencies d
                          where d.depends_on = any(_ended) and not d.met and d.on_failure = any(_policies)))
-  order by t.id
+  order by t.status = 'blocked', t.id
   for no key update;
 
   select array_agg(e.task_id), array_agg(e.met) into _ids, _met
@@ -108,7 +110,7 @@ begin
     perform from taskq.tasks t
     where t.id = any(_doomed || array(select d.task_id from taskq.dependencies d
                                       where d.depends_on = any(_ended || _doomed) and d.on_failure = 'run' and not d.met))
-    order by t.id
+    order by t.status = 'blocked', t.id
     for no key update;
   end loop;
   perform taskq.take_down(_doomed, _as, _actor);
@@ -217,7 +219,6 @@ begin
   perform taskq.refuse_cycle(_ids);
 
   _parents := array(select distinct d.depends_on from taskq.dependencies d where d.task_id = any(_ids));
-  -- what is blocked last: whoever ends a parent holds that one and then asks for what is blocked behind it
   perform from taskq.tasks p where p.id = any(_parents) order by p.status = 'blocked', p.id for no key update;
   update taskq.tasks p set has_dependents = true where p.id = any(_parents) and not p.has_dependents;
 

@@ -160,7 +160,7 @@ begin
   if taskq.reaches(_on, _id) then
     raise exception 'task % cannot wait for a task that waits for it', _id using errcode = 'TQ001';
   end if;
-  perform from taskq.tasks c where c.id = any(_on) order by c.id for no key update;
+  perform from taskq.tasks c where c.id = any(_on) order by c.status = 'blocked', c.id for no key update;
   update taskq.tasks c set has_dependents = true where c.id = any(_on) and not c.has_dependents;
   _unmet := taskq.unmet(_id);
   perform taskq.begin('wait');

@@ -165,7 +165,7 @@ begin
   -- a dependent that runs whatever happens, and still waits for others, waits for this one again
   perform from taskq.tasks t
   where t.id = any(array(select d.task_id from taskq.dependencies d where d.depends_on = _id and not d.met))
-  order by t.id for no key update;
+  order by t.status = 'blocked', t.id for no key update;
   update taskq.tasks t set waiting_on = t.waiting_on + 1
   from taskq.dependencies d
   where d.depends_on = _id and d.on_failure = 'run' and not d.met and t.id = d.task_id and t.status = 'blocked';

@@ -144,7 +144,7 @@ class Queue:
         :raises NoSuchTask: there is none with this id.
         :raises TimeoutError: it did not end in time.
         """
-        async with asyncio.timeout(timeout.total_seconds() if timeout else None):
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
             event = asyncio.Event()
             self._waiters.setdefault(id, []).append(event)
             try:

@@ -6,7 +6,7 @@
     look      list, explain, roles   values   durations, JSON, payloads
     show      show, with details     output   JSON, tables, colours; text, times
     act       cancel … complete      tree     a mission as a tree: node, layout, follow
-    admin     migrate, tend, verify
+    admin     migrate, tend, verify  demo     demo, a package
 
 Every command imports what is heavy when it runs: `taskq --help` must be quick.
 """
@@ -21,6 +21,7 @@ import click
 from taskq import __version__
 from taskq.cli.act import approve, cancel, complete, reject, requeue, rerun, retry
 from taskq.cli.admin import migrate, tend, verify
+from taskq.cli.demo import demo
 from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
 from taskq.cli.look import explain, list_tasks, roles
@@ -69,7 +70,7 @@ def cli(**_options: Any) -> None:
 for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, complete),
-    *(tend, migrate, verify),
+    *(tend, migrate, verify, demo),
 ):
     cli.add_command(command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -44,19 +44,8 @@ async def looks(reader: Pool, mission: UUID | None, task: UUID) -> AsyncIterator
         await asyncio.sleep(max(PAUSE, 10 * (time.monotonic() - began)))
 
 
-async def follow_live(
-    reader: Pool,
-    mission: UUID | None,
-    task: UUID,
-    console: Console,
-    *,
-    beside: Callable[[], Any] | None = None,
-) -> list[Node]:
-    """A live tree, until all have ended; returns the tasks as they are then.
-
-    :param beside: makes something to draw below the tree.
-    """
-    from rich.console import Group
+async def follow_live(reader: Pool, mission: UUID | None, task: UUID, console: Console) -> list[Node]:
+    """A live tree, until all have ended; returns the tasks as they are then."""
     from rich.live import Live
 
     from taskq.cli.tree import draw
@@ -64,8 +53,7 @@ async def follow_live(
     nodes: list[Node] = []
     with Live(console=console, auto_refresh=False) as live:
         async for nodes in looks(reader, mission, task):
-            tree = draw(nodes, mission or task)
-            live.update(Group(tree, beside()) if beside else tree, refresh=True)
+            live.update(draw(nodes, mission or task), refresh=True)
     return nodes
 
 

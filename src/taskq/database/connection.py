@@ -127,7 +127,8 @@ class Pool:
         try:
             yield Connection(raw, self._queries)
         finally:
-            await self._pool.release(raw)
+            with refused():
+                await self._pool.release(raw)
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """All rows of a named statement."""

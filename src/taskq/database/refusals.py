@@ -20,12 +20,15 @@ BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     "23503": InvalidTask,  # foreign key
     "23505": InvalidTask,  # unique
     "23514": InvalidTask,  # check constraint: its name is the sentence
-    "22P02": InvalidTask,  # cannot be read as the column's type
-    "22P05": InvalidTask,  # \\u0000 in jsonb
-    "22003": InvalidTask,  # number out of range
-    "22007": InvalidTask,  # bad interval or timestamp
-    "22008": InvalidTask,  # interval or timestamp out of range
 }
+
+BY_CLASS: dict[str, type[DatabaseError]] = {
+    "22": InvalidTask,  # data: not of the column's type, out of range, \\u0000 in jsonb
+    "54": InvalidTask,  # limits: too long, too deep
+}
+
+NO_CONNECTION = ("08", "28", "57")  # broken, not let in, shutting down
+TOO_MANY_CONNECTIONS = "53300"
 
 
 class Unreachable(DatabaseError, ConnectionError):
@@ -36,11 +39,15 @@ def translate(error: Exception) -> DatabaseError | None:
     """The taskq error for an asyncpg one, or None when it is none of the database's."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
-        if state[:2] in ("08", "57") or isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        if state[:2] in NO_CONNECTION or state == TOO_MANY_CONNECTIONS:
             return Unreachable(str(error))
-        kind = BY_SQLSTATE.get(state, DatabaseError)
+        kind = BY_SQLSTATE.get(state) or BY_CLASS.get(state[:2], DatabaseError)
         return kind(describe(error))
-    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError):
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return DatabaseError(f"the address of the database is not understood: {error}")
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return InvalidTask(str(error))  # a value that cannot be sent
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError):
         return Unreachable(f"{type(error).__name__}: {error}")
     return None
 
@@ -62,8 +69,7 @@ def refused() -> Iterator[None]:
     """Turns asyncpg's errors into ours."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        ours = translate(error)
-        if ours is None or isinstance(error, DatabaseError):
+    except Exception as error:
+        if isinstance(error, DatabaseError) or (ours := translate(error)) is None:
             raise
         raise ours from error

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from taskq.database import Connection, connect
-from taskq.errors import Conflict, DatabaseError
+from taskq.errors import Conflict, DatabaseError, InvalidTask
 from taskq.worker.floors import NOWHERE, Floors
+from taskq.worker.pauses import pause
 
 log = logging.getLogger("taskq.worker")
 
@@ -45,6 +46,8 @@ class Slots(Protocol):
     def known_leases(self) -> list[int]: ...
 
     def refused(self, finished: Finished, error: DatabaseError) -> None: ...
+
+    def something_is_due(self) -> None: ...
 
 
 class Look(enum.IntEnum):
@@ -84,6 +87,8 @@ class Exchanger:
         self._claimed_since_all = False
         self._looked_at_all = self._filled_since = 0.0
         self._next_due: float | None = None
+        self._failures = 0
+        self.claiming = False  # an exchange is in flight that may bring claims
 
     def hand_in(self, finished: Finished) -> None:
         """This attempt is completed."""
@@ -97,7 +102,8 @@ class Exchanger:
         self._wake.set()
 
     def look_at_all(self) -> None:
-        """Bells may have been missed."""
+        """Bells may have been missed, and the mark may be gone: whoever took us for dead removed it."""
+        self._marked = self._dozed = False
         self._look = Look.ALL
         self._wake.set()
 
@@ -120,7 +126,9 @@ class Exchanger:
             while True:
                 want = 0 if self._closing else self._slots.free()
                 if self._finished or self._in_flight or (want and self._look):
+                    self.claiming = want > 0
                     await self._exchange(want)
+                    self.claiming = False
                 elif self._closing:
                     return
                 else:
@@ -147,6 +155,8 @@ class Exchanger:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
+            if until == self._next_due:
+                self._slots.something_is_due()
             self._look, self._next_due = Look.ALL, None
 
     async def _exchange(self, want: int) -> None:
@@ -171,17 +181,17 @@ class Exchanger:
                 *(NOWHERE if everything else self._floors.as_arrays()),
                 mark,
             )
-        except ConnectionError as error:
-            await self._lost(error)
         except Conflict:
-            return  # rolled back as a whole; the next round hands in the same
-        except DatabaseError as error:
+            self.look_at_all()  # rolled back as a whole; the next round hands in the same
+        except InvalidTask as error:
             await self._hand_in_one_by_one(error)
+        except DatabaseError as error:
+            await self._lost(error)
         else:
-            self._in_flight = []
+            self._in_flight, self._failures = [], 0
             claims = self._sort_out(rows, now)
             if want:
-                await self._learn(want, len(claims), everything, rung, mark, now)
+                await self._learn(want, len(claims), everything, rung, now)
             if claims:
                 self._slots.start(claims)
 
@@ -190,7 +200,10 @@ class Exchanger:
         if self._marked and self._filled_since and now - self._filled_since > BUSY_AFTER:
             self._marked = self._dozed = False
             return False
-        return None if self._marked or self._look is not Look.ALL or not self._looked_at_all else True
+        if self._marked or self._look is not Look.ALL or not self._looked_at_all:
+            return None
+        self._marked, self._dozed = True, False  # already now: look_at_all may take it back meanwhile
+        return True
 
     def _sort_out(self, rows: Sequence[Any], now: float) -> list[Any]:
         """The claims among the rows; notes what the others say."""
@@ -204,15 +217,11 @@ class Exchanger:
         self._floors.raise_to((row[3], row[6], row[7]) for row in claims)
         return claims
 
-    async def _learn(
-        self, want: int, got: int, everything: bool, rung: bool, mark: bool | None, now: float
-    ) -> None:
+    async def _learn(self, want: int, got: int, everything: bool, rung: bool, now: float) -> None:
         """Decide what to look for next, and whether it is time to sleep."""
         if everything:
             self._looked_at_all, self._claimed_since_all = now, False
         self._claimed_since_all = self._claimed_since_all or got > 0
-        if mark:
-            self._marked, self._dozed = True, False
         if got == want:
             self._filled_since = self._filled_since or now
             self._look = Look.NEWS
@@ -234,11 +243,12 @@ class Exchanger:
         """With the mark committed: is nobody left who missed it?"""
         assert self._session is not None
         try:
-            self._dozed = await self._session.fetch_value("doze", self._roles)
-        except ConnectionError as error:
+            nobody_is_left = await self._session.fetch_value("doze", self._roles)
+        except DatabaseError as error:
             await self._lost(error)
         else:
-            if not self._dozed:
+            self._dozed = nobody_is_left and self._marked
+            if not nobody_is_left:
                 await asyncio.sleep(DOZE_AGAIN)
 
     async def _connect(self) -> None:
@@ -251,10 +261,7 @@ class Exchanger:
             await session.close()
             raise
         self._session = session
-        self._look = Look.ALL
-        self._failures = 0
-
-    _failures = 0
+        self.look_at_all()
 
     async def _lost(self, error: Exception) -> None:
         """The database is away: keep what is finished, and come back with growing patience."""
@@ -262,17 +269,16 @@ class Exchanger:
             await self._session.close()
             self._session = None
         self._failures += 1
-        pause = min(5.0, 0.05 * 2**self._failures) * random.uniform(0.5, 1.0)
-        log.warning("the database is away (%s); trying again in %.1f s", error, pause)
-        await asyncio.sleep(pause)
+        seconds = pause(self._failures)
+        log.warning("the exchange failed (%s); trying again in %.1f s", error, seconds)
+        await asyncio.sleep(seconds)
 
     async def _hand_in_one_by_one(self, error: DatabaseError) -> None:
         """The database refused the exchange.  One result may be to blame: find it, let the others pass."""
-        assert self._session is not None
         if not self._in_flight:
-            log.error("the exchange is refused: %s", error)
-            await asyncio.sleep(1)
+            await self._lost(error)
             return
+        self.look_at_all()
         batch, self._in_flight = self._in_flight, []
         for finished in batch:
             self._in_flight = [finished]
@@ -288,11 +294,12 @@ class Exchanger:
                     *NOWHERE,
                     None,
                 )
-            except ConnectionError:
-                self._finished.extend(batch[batch.index(finished) + 1 :])
-                return
-            except DatabaseError as refused:
+            except InvalidTask as refused:
                 self._slots.refused(finished, refused)
+            except DatabaseError as away:
+                self._finished.extend(batch[batch.index(finished) + 1 :])
+                await self._lost(away)
+                return
         self._in_flight = []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -12,12 +11,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from taskq import schema
 from taskq.app import App
 from taskq.client import reachable
 from taskq.settings import Settings
+from taskq.worker.threads import run_in_thread
 from taskq.worker.worker import Worker
 
 log = logging.getLogger("taskq.worker")
@@ -53,26 +54,60 @@ def run(main: Any) -> None:
     except ImportError:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
+        code = 1
+        try:
+            runner.run(main)
+            code = 0
+        finally:
+            if stubborn := runner.run(cancel_the_others()):
+                log.error("the process ends under %d handlers that do not stop", stubborn, exc_info=code != 0)
+                os._exit(code)  # the runner would wait for them for ever
 
 
-async def work(load: Callable[[], App], settings: Settings, roles: Sequence[str], concurrency: int) -> None:
-    """One worker, with the signals bound to its drain."""
+async def cancel_the_others() -> int:
+    """Cancel every other asyncio task; returns how many have not ended a second later."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    return len((await asyncio.wait(others, timeout=1))[1]) if others else 0
+
+
+async def work(
+    load: Callable[[], App],
+    settings: Settings,
+    roles: Sequence[str],
+    concurrency: int,
+    *,
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    parent: BaseProcess | None = None,
+) -> None:
+    """One worker, with these signals and the end of this parent bound to its drain."""
     app = load()
     async with reachable(settings) as dsn:
-        await schema.check(dsn)
+        await schema.check(settings.listen_url or dsn)
         worker = Worker(app, dsn=dsn, settings=settings, roles=app.select(roles), concurrency=concurrency)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, worker.drain)
+        loop = asyncio.get_running_loop()
+        for number in signals:
+            loop.add_signal_handler(number, worker.drain)
+        _watching = None if parent is None else loop.create_task(drain_without(parent, worker))
         await worker.run()
+
+
+async def drain_without(parent: BaseProcess, worker: Worker) -> None:
+    """Drain the worker when its parent is killed: another one that is started would not know of it."""
+    await run_in_thread(parent.join, name="taskq parent")
+    log.warning("the parent process is gone; draining")
+    worker.drain()
 
 
 def live(
     load: Callable[[], App], settings: Settings, roles: Sequence[str], concurrency: int, level: int
 ) -> None:
     """The life of one process of a fleet."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent passes it on
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
-    run(work(load, settings, roles, concurrency))
+    parent = multiprocessing.parent_process()
+    run(work(load, settings, roles, concurrency, signals=(signal.SIGTERM,), parent=parent))
 
 
 class Fleet:
@@ -95,7 +130,7 @@ class Fleet:
     def run(self) -> int:
         """Until a signal; returns 0 when all have drained."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+            signal.signal(number, self._drain)
         for slot in range(self._size):
             self._start(slot)
         failures = 0
@@ -109,23 +144,24 @@ class Fleet:
                 failures = failures + 1 if time.monotonic() - born < 10 else 0
                 if failures > 5 * self._size:
                     log.error("the worker processes keep dying; giving up")
-                    self._pass_on(signal.SIGTERM)
+                    self._drain(signal.SIGTERM)
                     return 1
                 log.warning(
                     "worker process %s ended with code %s; starting another", process.pid, process.exitcode
                 )
                 time.sleep(min(5.0, 0.1 * 2**failures) if failures > self._size else 0)
-                self._start(slot)
+                if not self._stopping:
+                    self._start(slot)
         return 0
 
     def _start(self, slot: int) -> None:
         process = self._context.Process(target=live, args=self._arguments, name=f"taskq worker {slot}")
         process.start()
         self._processes[slot] = (process, time.monotonic())
+        if self._stopping:  # the signal came meanwhile
+            process.terminate()
 
-    def _pass_on(self, number: int, _frame: Any = None) -> None:
+    def _drain(self, _number: int, _frame: Any = None) -> None:
         self._stopping = True
         for process, _ in self._processes.values():
-            if process.pid is not None and process.is_alive():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, number)
+            process.terminate()

@@ -21,12 +21,12 @@ from typing import Protocol
 from uuid import UUID
 
 from taskq.database import Connection, connect
-from taskq.errors import DatabaseError
+from taskq.worker.pauses import pause
 
 log = logging.getLogger("taskq.worker")
 
 WATCH_EVERY = 0.7  # seconds between two looks after the others while there is something to look after
-WATCH_ON = 60.0  # seconds for which it goes on after the last sign of work
+WATCH_ON = 5.0  # seconds for which it goes on after the last sign of work
 BLOCKED_AFTER = 5.0  # seconds without a tick after which the event loop is reported as blocked
 
 
@@ -67,6 +67,7 @@ class Heart:
         self._stopping = False
         self.draining = False
         self._ticked = self._last_sign = time.monotonic()
+        self._reported = 0  # how many tasks the last beat told of
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._live()), name="taskq heart", daemon=True
         )
@@ -116,16 +117,16 @@ class Heart:
             try:
                 await self._live_in_one_session()
                 return
-            except (ConnectionError, DatabaseError) as error:
+            except Exception as error:  # whatever it is: without a heart every lease runs out
                 if not self._started.done() and not isinstance(error, ConnectionError):
                     self._tell_main(self._give_up, error)
                     return
                 if self._stopping:
                     return
                 failures = 1 if self._was_connected else failures + 1
-                pause = min(5.0, 0.05 * 2**failures) * random.uniform(0.5, 1.0)
-                log.warning("heartbeat: the database is away (%s); trying again in %.1f s", error, pause)
-                await asyncio.sleep(pause)
+                seconds = pause(failures)
+                log.warning("the heartbeat failed (%r); trying again in %.1f s", error, seconds)
+                await asyncio.sleep(seconds)
 
     _was_connected = False
 
@@ -137,7 +138,6 @@ class Heart:
             await session.listen("taskq", lambda _channel, role: self._tell_main(self._body.ring, role))
             await session.listen("taskq_worker", self._called)
             await self._register(session)
-            self._was_connected = True
             self._tell_main(self._on_session)
             await self._beat_on(session)
         finally:
@@ -154,7 +154,7 @@ class Heart:
         next_tend = time.monotonic() + self._identity.lease.total_seconds() * random.random()
         while not self._stopping:
             now = time.monotonic()
-            if self._hurry.is_set() or now >= next_beat:
+            if self._hurry.is_set() or now >= next_beat or (now >= next_watch and self._is_news()):
                 self._hurry.clear()
                 await self._beat(session)
                 next_beat = now + self._every
@@ -171,12 +171,21 @@ class Heart:
                     await self._hurry.wait()
         await session.fetch_value("retire", self._identity.id)
 
+    def _is_news(self) -> bool:
+        """We hold something, and the others do not know yet that there is something to keep an eye on."""
+        return self._reported == 0 and bool(self._body.held()[0])
+
     async def _beat(self, session: Connection) -> None:
+        ids, leases = self._body.held()
         verdicts = await session.fetch(
-            "heartbeat", self._identity.id, *self._body.held(), self.draining, self._trouble()
+            "heartbeat", self._identity.id, ids, leases, self.draining, self._trouble()
         )
+        self._reported = len(ids)
+        self._was_connected = True
         if any(row["verdict"] == "unregistered" for row in verdicts):
-            await self._register(session)
+            await self._register(session)  # we were taken for dead
+            self._tell_main(self._body.look_at_all)
+            self._hurry.set()
         heard = [(row["lease"], row["verdict"]) for row in verdicts if row["lease"] is not None]
         if heard:
             self._tell_main(self._body.hear, heard)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from itertools import count
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from taskq.database import Pool
 from taskq.task import Attempt, Message
+from taskq.worker.pauses import pause
+
+log = logging.getLogger("taskq.worker")
 
 
 class DatabaseLine:
@@ -17,10 +24,10 @@ class DatabaseLine:
         self._pool, self._worker = pool, worker
 
     async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None:
-        await self._pool.fetch_value("progress", self._worker, task.id, task.lease, fraction, clean(note))
+        await self._write("progress", self._worker, task.id, task.lease, fraction, clean(note))
 
     async def log(self, task: Attempt, text: str) -> None:
-        await self._pool.fetch_value("log", self._worker, task.id, task.lease, clean(text))
+        await self._write("log", self._worker, task.id, task.lease, clean(text))
 
     async def messages(self, task: Attempt) -> list[Message]:
         return [
@@ -30,7 +37,7 @@ class DatabaseLine:
 
     async def append_message(self, task: Attempt, message: Message) -> None:
         usage = None if message.usage is None else msgspec.json.encode(message.usage).decode()
-        await self._pool.fetch_value(
+        await self._write(
             "append_message",
             self._worker,
             task.id,
@@ -43,6 +50,16 @@ class DatabaseLine:
             usage,
             message.simulated,
         )
+
+    async def _write(self, query: str, *args: Any) -> None:
+        """However long the database is away: that is no fault of the handler, and the task is still his."""
+        for failures in count(1):
+            try:
+                await self._pool.fetch_value(query, *args)
+                return
+            except ConnectionError as error:
+                log.warning("%s is not written yet: %s", query, error)
+                await asyncio.sleep(pause(failures))
 
 
 def clean(text: str | None) -> str | None:

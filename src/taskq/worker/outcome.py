@@ -6,10 +6,11 @@ import asyncio
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
-from taskq.errors import Fail, InvalidTask, Retry
+from taskq.errors import Fail, InvalidTask, Retry, Snooze
 from taskq.task import ERROR_KINDS
 
 BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
@@ -38,14 +39,24 @@ def classify(error: BaseException) -> Failure:
     An exception may say its kind itself in an attribute `kind`; otherwise its type tells.
     A payload that cannot be read will not be readable next time: that is final.
     """
-    kind = kind_of(error)
+    after: Any = error.after if isinstance(error, Retry | Snooze) else None
+    if after is not None and not isinstance(after, timedelta):
+        error, after = TypeError(f"{type(error).__name__}(after=...) takes a timedelta, not {after!r}"), None
     return Failure(
-        kind=kind,
-        message=str(error) or type(error).__name__,
+        kind=kind_of(error),
+        message=text_of(error),
         traceback=None if isinstance(error, Retry | Fail) else "".join(traceback.format_exception(error)),
-        retry_after=error.after if isinstance(error, Retry) else None,
+        retry_after=after,
         final=isinstance(error, Fail | BadPayload),
     )
+
+
+def text_of(error: BaseException) -> str:
+    """What the exception says; its name when it says nothing."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception as broken:
+        return f"{type(error).__name__} (its own text cannot be had: {type(broken).__name__})"
 
 
 def kind_of(error: BaseException) -> str:

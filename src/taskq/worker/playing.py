@@ -37,12 +37,12 @@ class Stage(Protocol):
 class Playing:
     """A running attempt.  `stop(why)` makes it end; `why` then says what its end means."""
 
-    __slots__ = ("_handle", "_patience", "_stage", "abandoned", "deadline", "role", "task", "why")
+    __slots__ = ("_handle", "_patience", "_stage", "deadline", "over", "role", "task", "why")
 
     def __init__(self, task: Task | SyncTask, role: Role, stage: Stage) -> None:
         self.task, self.role, self._stage = task, role, stage
         self.why: str | None = None
-        self.abandoned = False
+        self.over = False  # its end is being written; whatever happens now is unheard
         self._patience: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -52,14 +52,15 @@ class Playing:
 
     def stop(self, why: str, patience: float | None = None) -> None:
         """Make the handler end; after `patience` seconds it is abandoned.  The first reason given counts."""
-        if self.why is None and not self.abandoned:
+        if self.why is None and not self.over:
             self.why = why
-            self._handle.cancel(why)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._handle.cancel, why)  # not at once: before its first step it could not tell
             if patience is not None:
-                self._patience = asyncio.get_running_loop().call_later(patience, self._abandon)
+                self._patience = loop.call_later(patience, self._abandon)
 
     def _abandon(self) -> None:
-        self.abandoned = True
+        self.over = True
         self._stage.will_not_stop(self)
 
     async def _play(self) -> None:
@@ -69,16 +70,16 @@ class Playing:
                 result = await role.handler(self.task)
             else:
                 result = await self._play_another_way()
-        except (asyncio.CancelledError, Exception) as error:
+        except (asyncio.CancelledError, Exception, SystemExit) as error:
             self._end()
-            if not self.abandoned:
+            if not self.over:
                 if self.why is None:
                     self._stage.raised(self, error)
                 else:
                     self._stage.told_to_stop(self)
         else:
             self._end()
-            if not self.abandoned:
+            if not self.over:
                 if self.why is None or self.why == RELEASED:
                     self._stage.completed(self, result)
                 else:

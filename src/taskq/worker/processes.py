@@ -9,13 +9,16 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from taskq.app import Handler
 from taskq.task import Attempt, Line, SyncTask
-from taskq.worker.outcome import kind_of
+from taskq.worker.outcome import kind_of, text_of
 from taskq.worker.threads import run_in_thread
 
 FIELDS = tuple(name for name in Attempt.__slots__ if name != "_line")
@@ -27,8 +30,12 @@ class Died(Exception):
     kind = "worker_lost"
 
 
+class HungUp(Exception):
+    """The other end of the pipe is gone."""
+
+
 class Remote(Exception):
-    """Stands for an error of the handler that cannot be pickled."""
+    """Stands for an error of the handler that cannot be sent."""
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message, kind)
@@ -43,45 +50,65 @@ async def run_in_process(handler: Handler, task: SyncTask, payload: Any, line: L
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     fields = {name: getattr(task, name) for name in FIELDS}
+    fields["parents"] = dict(
+        task.parents
+    )  # the empty one that tasks share is read-only, and cannot be pickled
     process = context.Process(
         target=play,
         args=(theirs, handler.__module__, handler.__qualname__, fields, payload),
         name=f"taskq {task.role} {task.id}",
     )
-    await asyncio.to_thread(process.start)
-    theirs.close()
+    starting = asyncio.ensure_future(asyncio.to_thread(start, process, theirs))
     try:
+        await asyncio.shield(starting)
         return await converse(ours, task, line)
-    except EOFError:
+    except HungUp:
         await asyncio.to_thread(process.join, 5)
         raise Died(f"the handler's process ended with code {process.exitcode} and no answer") from None
     finally:
-        kill_group(process.pid)
-        ours.close()
+        # `ours` is closed by its last reader: a thread may still read it, and its number soon be another's
+        starting.add_done_callback(lambda _: end(process))
+
+
+def start(process: SpawnProcess, theirs: Connection) -> None:
+    """Start it; its end of the pipe is its own then, so that the pipe ends with it."""
+    try:
+        process.start()
+    finally:
+        theirs.close()
 
 
 async def converse(pipe: Connection, task: SyncTask, line: Line) -> Any:
-    """Answer what the process asks until it says how it ended."""
+    """Answer what the process asks until it says how it ended.
+
+    :raises HungUp: it ended without saying how.
+    """
     while True:
-        verb, *args = await run_in_thread(pipe.recv, name=f"taskq pipe {task.id}")
+        try:
+            verb, *args = await run_in_thread(pipe.recv, name=f"taskq pipe {task.id}")
+        except (EOFError, OSError):
+            raise HungUp from None
         if verb == "returned":
             return args[0]
         if verb == "raised":
             raise args[0]
+        answer = None
         try:
             await getattr(line, verb)(task, *args)
-            pipe.send(None)
         except Exception as error:
-            pipe.send(error)
+            answer = sendable(error)
+        with contextlib.suppress(OSError):  # it is gone, and the next recv will say so
+            pipe.send(answer)
 
 
-def kill_group(pid: int | None) -> None:
+def end(process: SpawnProcess) -> None:
     """End a handler's process and whatever it started."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if process.pid is None:
+        return  # it never started
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has no group of its own yet
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    threading.Thread(target=process.join, name=f"{process.name} ends", daemon=True).start()  # leave no zombie
 
 
 class PipeLine:
@@ -106,6 +133,7 @@ def play(pipe: Connection, module: str, qualname: str, fields: dict[str, Any], p
     """The life of the process: find the handler, run it, say how it ended."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_the_worker, daemon=True).start()
     try:
         handler: Any = importlib.import_module(module)
         for name in qualname.split("."):
@@ -114,16 +142,35 @@ def play(pipe: Connection, module: str, qualname: str, fields: dict[str, Any], p
         for name, value in fields.items():
             setattr(task, name, value)
         task._line = PipeLine(pipe)
-        pipe.send(("returned", handler(task) if payload is None else handler(task, payload)))
+        result = handler(task) if payload is None else handler(task, payload)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # once it has answered it is killed
+        pipe.send(("returned", result))
     except BaseException as error:
         pipe.send(("raised", sendable(error)))
 
 
-def sendable(error: BaseException) -> BaseException:
-    """The error, or one that says the same when it cannot be pickled; with the traceback as a note."""
-    error.add_note("".join(traceback.format_exception(error)))
+def end_with_the_worker() -> None:
+    """A worker that is killed cannot stop what it started, and its tasks run elsewhere soon."""
+    worker = multiprocessing.parent_process()
+    assert worker is not None
+    worker.join()
+    os.killpg(0, signal.SIGKILL)
+
+
+def sendable(error: BaseException) -> Exception:
+    """The error, or one that says the same when it cannot be sent; with the traceback as a note."""
+    sent = error if isinstance(error, Exception) and travels(error) else None
+    if sent is None:  # or it is SystemExit or its like, which is not for the worker
+        sent = Remote(f"{type(error).__name__}: {text_of(error)}", kind_of(error))
+    sent.add_note("".join(traceback.format_exception(error)))
+    return sent
+
+
+def travels(error: Exception) -> bool:
+    """Whether it can be pickled, and made again from that."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return Remote(f"{type(error).__name__}: {error}", kind_of(error))
-    return error
+        return False
+    return True

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 from taskq.database import Pool
-from taskq.errors import DatabaseError, LeaseLost
+from taskq.errors import DatabaseError, InvalidTask, LeaseLost
 from taskq.worker.line import clean
 from taskq.worker.outcome import Failure
+from taskq.worker.pauses import pause
 
 log = logging.getLogger("taskq.worker")
 
@@ -52,18 +53,16 @@ class Reports:
         task.add_done_callback(lambda _: then())
 
     async def _write(self, query: str, *args: Any) -> None:
-        pause = 0.1
-        while True:
+        for failures in count(1):
             try:
                 await self._pool.fetch_value(query, *args)
                 return
             except LeaseLost as error:
                 log.warning("%s", error)
                 return
-            except ConnectionError as error:
-                log.warning("%s is not written yet: %s", query, error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(5.0, pause * 2)
-            except DatabaseError as error:
+            except InvalidTask as error:
                 log.error("%s was refused, the lease will run out: %s", query, error)
                 return
+            except DatabaseError as error:
+                log.warning("%s is not written yet: %s", query, error)
+                await asyncio.sleep(pause(failures))

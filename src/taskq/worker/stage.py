@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from math import inf
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -95,14 +96,10 @@ class Stage:
         for playing in list(self._playing.values()):
             playing.stop(RELEASED, patience)
 
-    async def ended(self, within: float, unless: asyncio.Event) -> bool:
-        """Wait until nothing runs and every end is written; False when that takes too long, or `unless`."""
-        deadline = self._loop.time() + within
-        while self._playing or self._reports.pending:
-            if self._loop.time() > deadline or unless.is_set():
-                return False
-            await asyncio.sleep(0.02)
-        return True
+    @property
+    def is_empty(self) -> bool:
+        """Nothing runs, and every end is written."""
+        return not self._playing and not self._reports.pending
 
     def close(self) -> None:
         """No more timeouts."""
@@ -161,7 +158,7 @@ class Stage:
 
     def raised(self, playing: Playing, error: BaseException) -> None:
         """The handler raised."""
-        if isinstance(error, Snooze):
+        if isinstance(error, Snooze) and isinstance(error.after, timedelta):
             self._release(playing, error.after)
         elif isinstance(error, LeaseLost):
             self._forget(playing)
@@ -171,7 +168,7 @@ class Stage:
     def told_to_stop(self, playing: Playing) -> None:
         """It was told to stop, and did."""
         if playing.why == CANCELLED:
-            self._reports.stop(playing.task.id, playing.task.lease, lambda: self._forget(playing))
+            self._reports.stop(playing.task.id, playing.task.lease, self._closed(playing))
         elif playing.why == TIMEOUT:
             self._fail(playing, Failure("timeout", f"the attempt took longer than {playing.task.timeout}"))
         elif playing.why == RELEASED:
@@ -191,10 +188,15 @@ class Stage:
     # the slot stays taken, and the lease alive, until the end is written
 
     def _fail(self, playing: Playing, failure: Failure) -> None:
-        self._reports.fail(playing.task.id, playing.task.lease, failure, lambda: self._forget(playing))
+        self._reports.fail(playing.task.id, playing.task.lease, failure, self._closed(playing))
 
     def _release(self, playing: Playing, after: timedelta | None) -> None:
-        self._reports.release(playing.task.lease, after, lambda: self._forget(playing))
+        self._reports.release(playing.task.lease, after, self._closed(playing))
+
+    def _closed(self, playing: Playing) -> Callable[[], None]:
+        """Nothing else can end it any more; call what is returned when its end is written."""
+        playing.over, playing.deadline = True, inf
+        return lambda: self._forget(playing)
 
     def _forget(self, playing: Playing) -> None:
         self._playing.pop(playing.task.lease, None)

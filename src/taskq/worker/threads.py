@@ -25,10 +25,10 @@ async def run_in_thread(function: Callable[..., Any], *args: Any, name: str) -> 
             return
         if error is None:
             future.set_result(result)
-        elif isinstance(error, StopIteration):
-            future.set_exception(RuntimeError("the handler raised StopIteration"))
-        else:
+        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
             future.set_exception(error)
+        else:  # SystemExit and its like would end the worker, and no future takes a StopIteration
+            future.set_exception(RuntimeError(f"the handler raised {error!r}"))
 
     def body() -> None:
         result, error = None, None

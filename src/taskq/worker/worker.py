@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
@@ -139,7 +140,8 @@ class Worker:
             if not exchanging.done():
                 await self._wind_up()
                 self._exchanger.close()
-                await asyncio.wait((exchanging,), timeout=self._settings.grace.total_seconds())
+                if not await until(exchanging.done, 2.0):
+                    await until(exchanging.done, self._settings.grace.total_seconds(), unless=self._stopping)
             if exchanging.done():
                 exchanging.result()
             else:
@@ -153,10 +155,14 @@ class Worker:
         log.info("draining: %d tasks still run", len(self._stage.tasks()))
         self._heart.draining = True
         self._heart.beat_now()
-        if not await self._stage.ended(self._settings.grace.total_seconds(), unless=self._stopping):
+        if not await until(self._is_quiet, self._settings.grace.total_seconds(), unless=self._stopping):
             patience = 1.0 if self._stopping.is_set() else self._patience
             self._stage.release_all(patience)
-            await self._stage.ended(patience + 5.0, unless=asyncio.Event())
+            await until(self._is_quiet, patience + 5.0)
+
+    def _is_quiet(self) -> bool:
+        """Nothing runs, every end is written, and no claim is on its way."""
+        return self._stage.is_empty and not self._exchanger.claiming
 
     # the slots, for the exchanger
 
@@ -166,8 +172,12 @@ class Worker:
 
     def start(self, claims: Sequence[Any]) -> None:
         """Run what was claimed."""
-        self._heart.sign_of_work()
         self._stage.start(claims)
+        self._heart.sign_of_work()
+
+    def something_is_due(self) -> None:
+        """Its time has come for every worker of its role at once, and no bell told us who took it."""
+        self._heart.sign_of_work()
 
     def refused(self, finished: Finished, error: DatabaseError) -> None:
         """A result that the database does not take fails its task."""
@@ -198,6 +208,16 @@ class Worker:
     def look_at_all(self) -> None:
         """The heart has a new session; bells may have been missed."""
         self._exchanger.look_at_all()
+
+
+async def until(condition: Callable[[], bool], within: float, unless: asyncio.Event | None = None) -> bool:
+    """Wait for a condition; False when that takes longer than so many seconds, or `unless` is set."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline or (unless is not None and unless.is_set()):
+            return False
+        await asyncio.sleep(0.02)
+    return True
 
 
 def declaration(role: Role) -> dict[str, Any]:

@@ -1,0 +1,140 @@
+"""The mission, and what is done to it: inserted by plain SQL, robbed of a worker, approved by a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from taskq.cli.demo.facts import ACTOR, Kill
+from taskq.cli.demo.failed import DemoFailed
+from taskq.cli.demo.screen import Screen
+from taskq.cli.demo.workers import WorkerProcess, guard
+from taskq.cli.follow import follow_lines, follow_live, looks
+from taskq.cli.session import Session
+from taskq.cli.text import short
+from taskq.database import Pool
+from taskq.errors import DatabaseError, NotAnArrow
+
+LOOK_EVERY = 0.02
+SHOW_FOR = 1.5
+"""Seconds for which a task is seen to wait for a person."""
+
+
+class Play:
+    """One mission.
+
+    :param session: the queue, and a reader with the statements of the command line.
+    :param reader: a pool with the statements of demo/queries.sql.
+    """
+
+    def __init__(
+        self, session: Session, reader: Pool, workers: Sequence[WorkerProcess], screen: Screen
+    ) -> None:
+        self.session, self.reader, self.workers, self.screen = session, reader, workers, screen
+        self.mission: UUID | None = None
+        self.kill: Kill | None = None
+
+    async def begin(self, statement: str, directory: Path) -> UUID:
+        """Insert the mission, and show the statement; returns its id."""
+        literal = "'" + str(directory).replace("'", "''") + "'"
+        self.screen.say("\nAny program that can INSERT can start this mission:\n")
+        self.screen.say(f"{statement.replace('$1', literal)};\n", "cyan")
+        self.mission = UUID(str(await self.reader.fetch_value("mission", str(directory))))
+        return self.mission
+
+    async def to_its_end(self, limit: float, *, quiet: bool) -> None:
+        """Show the mission until all of its tasks have ended.
+
+        :param limit: seconds that it may take.
+        :param quiet: show what is done to it, but not the tasks.
+        :raises DemoFailed: it took too long, or no worker is left.
+        """
+        try:
+            async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
+                beside = [
+                    group.create_task(guard(self.workers)),
+                    group.create_task(self.kill_a_worker()),
+                    group.create_task(self.approve()),
+                ]
+                await self.follow(quiet)
+                for task in beside:
+                    task.cancel()
+        except TimeoutError:
+            raise DemoFailed(f"the mission has not ended after {limit:g} s") from None
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def follow(self, quiet: bool) -> None:
+        """A live tree on a terminal, plain lines elsewhere."""
+        assert self.mission is not None
+        reader, console = self.session.reader, self.screen.console
+        if quiet:
+            async for _ in looks(reader, self.mission, self.mission):
+                pass
+        elif console.is_terminal:
+            await follow_live(reader, self.mission, self.mission, console)
+        else:
+            await follow_lines(reader, self.mission, self.mission, as_json=False)
+
+    async def kill_a_worker(self) -> None:
+        """SIGKILL the worker of an engineer who is in the middle of a turn, and see its tasks move."""
+        victim = await self.seen("in_mid_turn", self.mission)
+        worker = next((worker for worker in self.workers if worker.name == victim["worker"]), None)
+        if worker is None:
+            raise DemoFailed(f"{victim['worker']}, a worker of somebody else, plays the mission; stop it")
+        # Read before the kill, so that the time to the restart is never flattered.
+        at = await self.reader.fetch_value("moment")
+        worker.kill()
+        self.kill = Kill(victim["worker_id"], at)
+        self.screen.happens(
+            f"SIGKILL to worker {worker.number} (pid {worker.process.pid}), which holds {victim['holds']}"
+            f" tasks; "
+            f"{victim['name']} {short(victim['id'])} is in turn {victim['turns'] + 1}"
+        )
+        moved = await self.seen("moved", self.mission, self.kill.worker, self.kill.at)
+        self.screen.happens(
+            f"the other worker runs all {moved['lost']} of them, {moved['seconds']:.1f} s after the kill"
+        )
+
+    async def approve(self) -> None:
+        """Be the person who is asked."""
+        task = await self.seen("awaiting_approval", self.mission)
+        self.screen.happens(f"sign-off {await self.session.queue.explain(task['id'])}")
+        await asyncio.sleep(SHOW_FOR)
+        await self.session.queue.approve(task["id"], ACTOR, "played by the demo")
+        self.screen.happens(f"approved as {ACTOR!r}")
+
+    async def seen(self, query: str, *args: Any) -> Any:
+        """The first row of a statement, as soon as there is one."""
+        while True:
+            row = await self.reader.fetch_one(query, *args)
+            if row is not None:
+                return row
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def sum_up(self) -> None:
+        """Show what the last task of the mission returned."""
+        text = await self.reader.fetch_value("summary", self.mission)
+        if text is None:
+            return
+        sum = json.loads(text)
+        tools = ", ".join(f"{name} {count}" for name, count in sum["tools"].items())
+        self.screen.say(
+            f"\n{sum['agents']} agents took {sum['turns']} turns ({sum['tokens']['in']:,} tokens in, "
+            f"{sum['tokens']['out']:,} out), called tools ({tools})"
+            f" and rely on {len(sum['files'])} files of sql/."
+        )
+
+    async def call_off(self) -> None:
+        """Cancel what has not ended, as far as the database allows, so that no later worker finds it."""
+        if self.mission is None:
+            return
+        with suppress(DatabaseError):
+            for row in await self.reader.fetch("unfinished", self.mission):
+                with suppress(NotAnArrow):  # it ended by itself meanwhile
+                    await self.session.queue.cancel(row["id"], "the demo was stopped", ACTOR)
