@@ -1,7 +1,8 @@
 """The worker: claims what it can play, runs it, keeps the leases alive, hands in what is finished.
 
 worker.py     one worker from start to drained stop
-exchanger.py  the loop between the queue and the slots; when to sleep, and how no wake-up is lost
+exchanger.py  the loop between the queue and the slots
+sleep.py      when to look, when to sleep, and how no wake-up is lost
 stage.py      the slots, the attempts in them, and what their ends mean
 floors.py     where the last claims ended
 playing.py    one attempt: the handler and its end

@@ -1,16 +1,13 @@
 """The loop between the queue and the slots.
 
 One exchange is in flight at a time; what finishes meanwhile gathers for the next, so batches grow with the
-load.
-How it goes to sleep without ever losing a wake-up is law 5 of the design: mark, commit, doze, one last claim.
+load.  When it looks for more, and when it sleeps, is decided in sleep.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
-import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
@@ -20,11 +17,10 @@ from taskq.database import Connection, connect
 from taskq.errors import Conflict, DatabaseError, InvalidTask
 from taskq.worker.floors import NOWHERE, Floors
 from taskq.worker.pauses import pause
+from taskq.worker.sleep import Sleep
 
 log = logging.getLogger("taskq.worker")
 
-STRAGGLERS_EVERY = 1.0  # seconds between two scans from the beginning while there is work
-BUSY_AFTER = 0.1  # seconds of filled slots after which the worker takes its mark off
 DOZE_AGAIN = 0.003  # seconds until the next look for inserters in flight
 
 
@@ -50,14 +46,6 @@ class Slots(Protocol):
     def something_is_due(self) -> None: ...
 
 
-class Look(enum.IntEnum):
-    """What the next exchange looks for."""
-
-    NOTHING = 0
-    NEWS = 1  # from the floors on
-    ALL = 2  # from the beginning
-
-
 class Exchanger:
     """Hands in what is finished and takes what is next, until it is closed."""
 
@@ -81,12 +69,7 @@ class Exchanger:
         self._in_flight: list[Finished] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._look = Look.ALL
-        self._rung = False
-        self._marked = self._dozed = False
-        self._claimed_since_all = False
-        self._looked_at_all = self._filled_since = 0.0
-        self._next_due: float | None = None
+        self._sleep = Sleep()
         self._failures = 0
         self.claiming = False  # an exchange is in flight that may bring claims
 
@@ -97,14 +80,12 @@ class Exchanger:
 
     def ring(self) -> None:
         """Something may be there to claim."""
-        self._rung = True
-        self._look = max(self._look, Look.NEWS)
+        self._sleep.ring()
         self._wake.set()
 
     def look_at_all(self) -> None:
-        """Bells may have been missed, and the mark may be gone: whoever took us for dead removed it."""
-        self._marked = self._dozed = False
-        self._look = Look.ALL
+        """Bells may have been missed, and the mark of a sleeper may be gone."""
+        self._sleep.look_at_all()
         self._wake.set()
 
     def slot_freed(self) -> None:
@@ -125,7 +106,7 @@ class Exchanger:
         try:
             while True:
                 want = 0 if self._closing else self._slots.free()
-                if self._finished or self._in_flight or (want and self._look):
+                if self._finished or self._in_flight or (want and self._sleep.look):
                     self.claiming = want > 0
                     await self._exchange(want)
                     self.claiming = False
@@ -139,25 +120,19 @@ class Exchanger:
 
     async def _rest(self, want: int) -> None:
         """Sleep until something happens: a bell, a finished task, the next due task, the sweep."""
-        loop = asyncio.get_running_loop()
         self._wake.clear()
-        if self._finished or (want and self._look):
+        if self._finished or (want and self._sleep.look):
             return
         if not want:
             await self._wake.wait()
             return
-        until = loop.time() + self._sweep * random.uniform(0.9, 1.1)
-        if self._next_due is not None:
-            until = min(until, self._next_due)
-        if self._claimed_since_all:
-            until = min(until, max(loop.time(), self._looked_at_all + STRAGGLERS_EVERY))
+        until = self._sleep.until(self._sweep, asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
         except TimeoutError:
-            if until == self._next_due:
+            if self._sleep.oversleep(until):
                 self._slots.something_is_due()
-            self._look, self._next_due = Look.ALL, None
 
     async def _exchange(self, want: int) -> None:
         """One round trip; what was handed in stays at hand until it is known to have arrived."""
@@ -167,9 +142,7 @@ class Exchanger:
             if not self._in_flight:
                 self._in_flight, self._finished = self._finished, []
             now = asyncio.get_running_loop().time()
-            everything = self._look is Look.ALL or now - self._looked_at_all > STRAGGLERS_EVERY
-            mark = self._mark(now) if want else None
-            rung, self._rung = self._rung, False
+            plan = self._sleep.plan(want, now)
             rows = await self._send(
                 self._worker,
                 self._roles,
@@ -178,8 +151,8 @@ class Exchanger:
                 [f.id for f in self._in_flight],
                 [f.lease for f in self._in_flight],
                 [f.result for f in self._in_flight],
-                *(NOWHERE if everything else self._floors.as_arrays()),
-                mark,
+                *(NOWHERE if plan.everything else self._floors.as_arrays()),
+                plan.mark,
             )
         except Conflict:
             self.look_at_all()  # rolled back as a whole; the next round hands in the same
@@ -191,53 +164,23 @@ class Exchanger:
             self._in_flight, self._failures = [], 0
             claims = self._sort_out(rows, now)
             if want:
-                await self._learn(want, len(claims), everything, rung, now)
+                self._sleep.learn(plan, want, len(claims), now)
             if claims:
                 self._slots.start(claims)
-
-    def _mark(self, now: float) -> bool | None:
-        """Whether this exchange puts the mark of a sleeper on, takes it off, or leaves it."""
-        if self._marked and self._filled_since and now - self._filled_since > BUSY_AFTER:
-            self._marked = self._dozed = False
-            return False
-        if self._marked or self._look is not Look.ALL or not self._looked_at_all:
-            return None
-        self._marked, self._dozed = True, False  # already now: look_at_all may take it back meanwhile
-        return True
+            if want and self._sleep.must_doze:
+                await self._doze()
 
     def _sort_out(self, rows: Sequence[Any], now: float) -> list[Any]:
         """The claims among the rows; notes what the others say."""
         claims = [row for row in rows if row[0] == "claim"]
-        for row in rows[len(claims) :] if len(claims) < len(rows) else ():
-            if row[0] == "due":
-                self._next_due = None if row[16] is None else now + max(row[16], 0.0) + 0.001
-        for row in rows:
-            if row[0] == "lost":
-                log.warning("task %s: lease %s was lost; its result is dropped", row[1], row[2])
+        if len(claims) < len(rows):
+            for row in rows:
+                if row[0] == "due":
+                    self._sleep.due_in(row[16], now)
+                elif row[0] == "lost":
+                    log.warning("task %s: lease %s was lost; its result is dropped", row[1], row[2])
         self._floors.raise_to((row[3], row[6], row[7]) for row in claims)
         return claims
-
-    async def _learn(self, want: int, got: int, everything: bool, rung: bool, now: float) -> None:
-        """Decide what to look for next, and whether it is time to sleep."""
-        if everything:
-            self._looked_at_all, self._claimed_since_all = now, False
-        self._claimed_since_all = self._claimed_since_all or got > 0
-        if got == want:
-            self._filled_since = self._filled_since or now
-            self._look = Look.NEWS
-            return
-        self._filled_since = 0.0
-        if not everything:
-            # with the mark on, whatever becomes runnable rings: only a bell for nothing sends us behind them
-            self._look = Look.NOTHING if self._dozed and not (rung and got == 0) else Look.ALL
-        elif not self._dozed:
-            if self._marked:
-                await self._doze()
-            self._look = Look.ALL
-        else:
-            self._look = Look.NOTHING
-        if self._rung:
-            self._look = max(self._look, Look.NEWS)
 
     async def _doze(self) -> None:
         """With the mark committed: is nobody left who missed it?"""
@@ -247,8 +190,9 @@ class Exchanger:
         except DatabaseError as error:
             await self._lost(error)
         else:
-            self._dozed = nobody_is_left and self._marked
-            if not nobody_is_left:
+            if nobody_is_left:
+                self._sleep.dozed()
+            else:
                 await asyncio.sleep(DOZE_AGAIN)
 
     async def _connect(self) -> None:
