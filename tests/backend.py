@@ -1,10 +1,10 @@
 """Where the tests find Postgres: a server that is named, a container, or the embedded server.
 
-    TASKQ_TEST_DATABASE_URL=postgresql://…   that server; its user must be allowed to create databases
-    TASKQ_TEST_BACKEND=container             a container of TASKQ_TEST_IMAGE (postgres:18-alpine), by testcontainers
+    TASKQ_TEST_DATABASE_URL=postgresql://…   that server; its user may create databases and roles
+    TASKQ_TEST_BACKEND=container             a container of TASKQ_TEST_IMAGE (postgres:18-alpine)
     neither                                  taskq's own embedded server, in a directory of this run
 
-A run migrates one template database; each test works in a clone of it (about 30 ms), which is dropped afterwards.
+A run migrates one template database; each test works in a clone of it (30 ms), which is dropped afterwards.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def begin_run() -> None:
 
 
 def run_directory() -> Path:
-    """A short path (sockets allow 107 bytes) that other users may enter: as root the server runs as somebody else."""
+    """A short path (sockets allow 107 bytes) that all may enter: as root the server runs as somebody else."""
     path = Path(tempfile.gettempdir()) / f"taskq-{os.environ[RUN]}"
     path.mkdir(mode=0o755, exist_ok=True)
     return path
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Only one process of this run at a time."""
-    with (run_directory() / "lock").open("w") as file:
+def alone(what: str) -> Iterator[None]:
+    """Only one process of this run at a time does this."""
+    with (run_directory() / f"{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -67,20 +67,36 @@ def start_container() -> Any:
 
     :raises NoContainer: there is no engine, or the image cannot be had.
     """
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.core.container import DockerContainer
 
     image = os.environ.get("TASKQ_TEST_IMAGE", "postgres:18-alpine")
     try:
-        container = PostgresContainer(image, driver=None)
+        container = DockerContainer(image).with_exposed_ports(5432)
+        container.with_env("POSTGRES_USER", "taskq").with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
         container.with_command("postgres -c fsync=off -c max_connections=200")
         container.start()
+        address = f"{container.get_container_host_ip()}:{container.get_exposed_port(5432)}"
+        os.environ[URL] = f"postgresql://taskq@{address}/postgres"
+        asyncio.run(answer(os.environ[URL], within=60))
     except Exception as error:
         raise NoContainer(
             f"TASKQ_TEST_BACKEND=container, but no container of {image} can be started: "
             f"{type(error).__name__}: {error}"
         ) from error
-    os.environ[URL] = container.get_connection_url()
     return container
+
+
+async def answer(url: str, within: float) -> None:
+    """Wait until the server answers, at most this many seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            await (await asyncpg.connect(url, timeout=2)).close()
+            return
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ class Databases:
 
     async def make_template(self) -> None:
         """Migrate the template, unless this run has done so."""
-        with alone():
+        with alone("template"):
             done = run_directory() / "template"
             if not done.exists():
                 await self.execute(f'create database "{self.template}"')

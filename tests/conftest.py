@@ -90,7 +90,8 @@ async def queue(dsn: str) -> AsyncIterator[Queue]:
 
 
 async def open_plain(dsn: str, **server_settings: str) -> asyncpg.Connection:
-    session = await asyncpg.connect(dsn, server_settings=server_settings)
+    # A user called taskq would search the schema of that name, and find what is written without its schema.
+    session = await asyncpg.connect(dsn, server_settings={"search_path": "public", **server_settings})
     await session.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
     return session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -44,14 +45,15 @@ class FakeWorker:
         floors: Sequence[tuple[str, int, Any]] = (),
         asleep: bool | None = None,
     ) -> list[Row]:
-        """One exchange: hand in pairs of claim and result, take `want`; floors are (role, priority, run_at)."""
+        """Hand in pairs of claim and result, and take `want`; floors are (role, priority, run_at)."""
         finished = list(done)
         return await self.session.fetch(
-            "select * from taskq.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "select * from taskq.exchange"
+            "($1, $2, $3, $4, $5, $6, $7::text[]::jsonb[], $8, $9, $10, $11)",
             self.id, self.roles, want, self.lease,
             [task["id"] for task, _ in finished],
             [task["lease"] for task, _ in finished],
-            [result for _, result in finished],
+            [None if result is None else json.dumps(result) for _, result in finished],
             [role for role, _, _ in floors],
             [priority for _, priority, _ in floors],
             [run_at for _, _, run_at in floors],

@@ -37,8 +37,8 @@ async def insert_graph(
         insert into taskq.tasks (id, role, depends_on, on_dependency_failure)
         select n.id, $4, coalesce(e.parents, '{}'), $5
         from unnest($1::uuid[]) with ordinality n (id, at)
-        left join (select task, array_agg(parent) as parents from unnest($2::uuid[], $3::uuid[]) f (task, parent)
-                   group by task) e on e.task = n.id
+        left join (select task, array_agg(parent) as parents
+                   from unnest($2::uuid[], $3::uuid[]) f (task, parent) group by task) e on e.task = n.id
         order by n.at
         """,
         [task for task, _ in nodes],

@@ -126,7 +126,7 @@ class Twin:
     async def compare(self) -> None:
         """Every status and every counter, and what holds whatever happens."""
         rows = await self.db.fetch("""
-            select id, status::text, waiting_on, attempt, result, error, error_kind::text, finished_at, started_at
+            select id, status::text, waiting_on, attempt, result, error, error_kind::text, finished_at
             from taskq.tasks""")
         found = {row["id"]: row for row in rows}
         nodes = self.oracle.nodes
@@ -150,8 +150,9 @@ class Twin:
 
 
 STEPS = [
-    Twin.claim, Twin.claim, Twin.claim, Twin.complete, Twin.complete, Twin.fail, Twin.fail, Twin.crash, Twin.release,
-    Twin.wait, Twin.approve, Twin.reject, Twin.cancel, Twin.requeue, Twin.retry, Twin.retry, Twin.insert,
+    Twin.claim, Twin.claim, Twin.claim, Twin.complete, Twin.complete, Twin.fail, Twin.fail, Twin.crash,
+    Twin.release, Twin.wait, Twin.approve, Twin.reject, Twin.cancel, Twin.requeue, Twin.retry, Twin.retry,
+    Twin.insert,
 ]  # fmt: skip
 
 
