@@ -2,7 +2,7 @@
 
 The way to sleep: a look from the beginning finds nothing more → the next exchange puts the mark of a sleeper
 on and commits it → doze: nobody is left who may have missed the mark → one last look.  From then on, whatever
-becomes runnable rings the bell.  Nothing here talks to the database; the exchanger does, and says how it went.
+becomes runnable rings the bell.  The exchanger talks to the database, and tells what came.
 """
 
 from __future__ import annotations
