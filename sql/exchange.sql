@@ -31,14 +31,15 @@ comment on function taskq.due_in(text[]) is 'Seconds until the next queued task 
 -- vacuum cannot remove them while some snapshot is held, and walking them again at every claim is quadratic.
 -- Without floors (about once a second, and before sleeping) the scan starts at the beginning and finds the stragglers.
 -- _asleep: true marks the worker as one that wants the bell, false takes the mark off, null leaves it.
+-- Times come and go as seconds (of the epoch): clients decode them four times as fast.
 -- Rows by kind: 'claim' a task to run; 'lost' a lease that completed nothing; 'due' seconds until the next one is due.
 create function taskq.exchange(
   _worker uuid, _roles text[], _want integer, _lease interval,
   _ids uuid[], _leases bigint[], _results jsonb[],
-  _floor_roles text[], _floor_priorities smallint[], _floor_run_ats timestamptz[],
+  _floor_roles text[], _floor_priorities smallint[], _floor_run_ats double precision[],
   _asleep boolean)
-returns table (kind text, id uuid, lease bigint, role text, payload jsonb, attempt smallint, priority smallint, run_at timestamptz,
-               max_attempts smallint, timeout interval, name text, mission_id uuid, parent_id uuid, created_by text,
+returns table (kind text, id uuid, lease bigint, role text, payload jsonb, attempt smallint, priority smallint, run_at double precision,
+               max_attempts smallint, timeout double precision, name text, mission_id uuid, parent_id uuid, created_by text,
                traceparent text, parents jsonb, due_in double precision)
 language plpgsql
 set plan_cache_mode = force_generic_plan   -- knowing the arrays, the planner joins by a scan of the table: quadratic while it is small
@@ -95,7 +96,7 @@ begin
     exit when _level is null;
     foreach _role in array _roles loop
       exit when _got >= _want;
-      select coalesce(max(k.run_at), '-infinity') into _floor
+      select coalesce(to_timestamp(max(k.run_at)), '-infinity') into _floor
       from unnest(_floor_roles, _floor_priorities, _floor_run_ats) k (role, p, run_at) where k.role = _role and k.p = _level;
       -- any(array(…)), not a join: under a generic plan a join scans the whole table.
       return query
@@ -107,8 +108,8 @@ begin
           where q.status = 'queued' and q.role = _role and q.priority = _level and q.run_at >= _floor and q.run_at <= now()
           order by q.run_at, q.id limit _want - _got
           for no key update skip locked))
-        returning 'claim', t.id, t.lease, t.role, t.payload, t.attempt, t.priority, t.run_at,
-          t.max_attempts, t.timeout, t.name, t.mission_id, t.parent_id, t.created_by, t.traceparent,
+        returning 'claim', t.id, t.lease, t.role::text, t.payload::jsonb, t.attempt, t.priority, date_part('epoch', t.run_at),
+          t.max_attempts::smallint, date_part('epoch', t.timeout), t.name, t.mission_id, t.parent_id, t.created_by, t.traceparent,
           case when t.depends_on <> '{}' then taskq.results_of(t.id) end, null::double precision;
       get diagnostics _count = row_count;
       _got := _got + _count;
@@ -128,7 +129,7 @@ begin
     return next;
   end if;
 end $$;
-comment on function taskq.exchange(uuid, text[], integer, interval, uuid[], bigint[], jsonb[], text[], smallint[], timestamptz[], boolean) is
+comment on function taskq.exchange(uuid, text[], integer, interval, uuid[], bigint[], jsonb[], text[], smallint[], double precision[], boolean) is
   'For workers: hands in what is completed and claims what is next, in one transaction.';
 
 -- results_of: what the dependencies of a task returned, by id.

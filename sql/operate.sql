@@ -162,14 +162,7 @@ declare
   _standing uuid[] := array[_id];
   _next uuid[];
 begin
-  -- a dependent that runs whatever happens, and still waits for others, waits for this one again
-  perform from taskq.tasks t
-  where t.id = any(array(select d.task_id from taskq.dependencies d where d.depends_on = _id and not d.met))
-  order by t.status = 'blocked', t.id for no key update;
-  update taskq.tasks t set waiting_on = t.waiting_on + 1
-  from taskq.dependencies d
-  where d.depends_on = _id and d.on_failure = 'run' and not d.met and t.id = d.task_id and t.status = 'blocked';
-
+  perform taskq.wait_again(array[_id]);
   loop
     _next := array(
       select t.id from taskq.tasks t
@@ -181,13 +174,28 @@ begin
       order by t.id for no key update of t);
     exit when cardinality(_next) = 0;
     perform taskq.revive(_next, _actor, format('its dependency was retried'));
-    update taskq.tasks t set waiting_on = t.waiting_on + 1
-    from taskq.dependencies d
-    where d.depends_on = any(_next) and d.on_failure = 'run' and not d.met and t.id = d.task_id and t.status = 'blocked';
+    perform taskq.wait_again(_next);
     _standing := _next;
   end loop;
 end $$;
 comment on function taskq.revive_dependents(uuid, text) is 'What ended only because this task did waits for it again, at any depth.';
+
+-- wait_again: a dependent that runs whatever happens, and still waits for others, waits for these revived ones again.
+create function taskq.wait_again(_revived uuid[]) returns void
+language plpgsql as $$
+begin
+  perform from taskq.tasks t
+  where t.id = any(array(select d.task_id from taskq.dependencies d where d.depends_on = any(_revived) and d.on_failure = 'run' and not d.met))
+  order by t.status = 'blocked', t.id
+  for no key update;
+  update taskq.tasks t set waiting_on = t.waiting_on + again.count
+  from (select d.task_id, count(*)::integer
+        from taskq.dependencies d
+        where d.depends_on = any(_revived) and d.on_failure = 'run' and not d.met
+        group by d.task_id) again (task_id, count)
+  where t.id = again.task_id and t.status = 'blocked';
+end $$;
+comment on function taskq.wait_again(uuid[]) is 'Blocked dependents that had these down for met wait for them again.';
 
 -- rerun: a new task that does what a finished one did.
 create function taskq.rerun(_id uuid, _reason text default null, _actor text default null) returns uuid

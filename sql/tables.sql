@@ -5,17 +5,17 @@ comment on sequence taskq.lease_numbers is 'Leases: new at every claim, never us
 
 create table taskq.tasks (
   id                    uuid primary key default taskq.uuid7(),
-  role                  text not null,
+  role                  taskq.role_name not null,
   name                  text,
-  payload               jsonb not null default '{}',
+  payload               taskq.object not null default '{}',
   status                taskq.status not null default 'queued',
   priority              smallint not null default 0,
   run_at                timestamptz not null default now(),
   depends_on            uuid[] not null default '{}',
-  on_dependency_failure text not null default 'fail',
+  on_dependency_failure taskq.failure_policy not null default 'fail',
   requires_approval     boolean not null default false,
-  max_attempts          smallint not null,      -- the role's, or 4 (see admit)
-  timeout               interval not null,      -- the role's, or 30 min (see admit)
+  max_attempts          taskq.attempts_allowed not null,      -- the role's, or 4 (see admit)
+  timeout               taskq.time_allowed not null,      -- the role's, or 30 min (see admit)
   dedup_key             text,
   concurrency_key       text,
   mission_id            uuid not null,          -- its own id for a root (see admit)
@@ -45,11 +45,6 @@ create table taskq.tasks (
   has_dependents        boolean not null default false,
   awaited               boolean not null default false,
 
-  constraint role_is_a_name_of_at_most_200_characters check (length(role) between 1 and 200),
-  constraint payload_is_an_object check (jsonb_typeof(payload) = 'object'),
-  constraint on_dependency_failure_is_fail_run_or_wait check (on_dependency_failure in ('fail', 'run', 'wait')),
-  constraint max_attempts_is_positive check (max_attempts > 0),
-  constraint timeout_is_positive check (timeout > interval '0'),
   constraint progress_is_a_fraction check (progress between 0 and 1),
   constraint waiting_on_is_not_negative check (waiting_on >= 0),
   constraint running_has_a_lease check ((status = 'in_progress') = (lease is not null)),
@@ -104,7 +99,8 @@ comment on column taskq.tasks.awaited is 'Whether some client wants to be told w
 
 -- The ready index holds only what can run, in the order in which it is claimed.
 create index ready on taskq.tasks (role, priority desc, run_at, id) where status = 'queued';
-create index running_by_worker on taskq.tasks (worker_id) where status = 'in_progress';
+-- By lease, not by worker: leases only grow, so entries are added on the last page; who looks for a worker's looks through the few.
+create unique index a_lease_is_held_once on taskq.tasks (lease) where status = 'in_progress';
 create unique index one_live_task_per_dedup_key on taskq.tasks (dedup_key)
   where dedup_key is not null and status in ('blocked', 'awaiting_approval', 'queued', 'in_progress');
 -- For people only.  Not `where status in (…)`: then every join on blocked rows would be planned to start from here while
@@ -118,10 +114,9 @@ create index reruns on taskq.tasks (rerun_of) where rerun_of is not null;
 create table taskq.dependencies (
   task_id    uuid not null references taskq.tasks on delete cascade,
   depends_on uuid not null references taskq.tasks on delete cascade,
-  on_failure text not null,
+  on_failure taskq.failure_policy not null,
   met        boolean not null default false,
   primary key (task_id, depends_on),
-  constraint on_failure_is_fail_run_or_wait check (on_failure in ('fail', 'run', 'wait')),
   constraint nothing_depends_on_itself check (task_id <> depends_on)
 );
 create index dependents on taskq.dependencies (depends_on);

@@ -22,5 +22,8 @@ def downgrade() -> None:
     )
     op.execute("drop sequence taskq.lease_numbers")
     op.execute("drop function taskq.uuid7()")
-    op.execute("drop domain taskq.error_kind")
+    op.execute(
+        "drop domain taskq.error_kind, taskq.role_name, taskq.object, taskq.failure_policy, "
+        "taskq.attempts_allowed, taskq.time_allowed"
+    )
     op.execute("drop type taskq.status")

@@ -21,6 +21,7 @@ from taskq.errors import SettingsError
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 Isolation = Literal["loop", "thread", "process"]
+NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,18 @@ class Role:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 200:
             raise SettingsError(f"a role has a name of 1 to 200 characters, not {self.name!r}")
+        self._check_limits()
+        self._check_handler()
+
+    def _check_limits(self) -> None:
+        if self.timeout is not None and self.timeout <= NO_TIME:
+            raise SettingsError(f"role {self.name}: its timeout must be longer than nothing")
+        if self.max_attempts is not None and not 1 <= self.max_attempts <= 32_767:
+            raise SettingsError(f"role {self.name}: max_attempts must be 1 to 32767, not {self.max_attempts}")
+        if self.backoff is not None and (not self.backoff or min(self.backoff) < NO_TIME):
+            raise SettingsError(f"role {self.name}: backoff must have a step, and none below zero")
+
+    def _check_handler(self) -> None:
         is_async = inspect.iscoroutinefunction(self.handler)
         if self.isolation == "loop" and not is_async:
             raise SettingsError(
@@ -52,6 +65,10 @@ class Role:
         if self.isolation != "loop" and is_async:
             raise SettingsError(
                 f"role {self.name}: an async function runs on the event loop, not in a {self.isolation}"
+            )
+        if self.isolation == "process" and "<" in getattr(self.handler, "__qualname__", "<"):
+            raise SettingsError(
+                f"role {self.name}: a new process imports its function: put it at the top of a module"
             )
 
 
@@ -131,7 +148,12 @@ def payload_type(name: str, function: Handler) -> Any:
         )
     if len(parameters) == 1:
         return None
-    hint = typing.get_type_hints(function).get(parameters[1].name)
+    try:
+        hint = typing.get_type_hints(function).get(parameters[1].name)
+    except NameError as error:
+        raise SettingsError(
+            f"role {name}: {error}; its annotations must name what its module knows"
+        ) from error
     if hint is None:
         raise SettingsError(
             f"role {name}: annotate {parameters[1].name} with the type that the payload is checked into"

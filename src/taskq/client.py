@@ -135,7 +135,7 @@ class Queue:
             return []
         text = encode([{key: plain(value) for key, value in task.items()} for task in tasks])
         if connection is not None:
-            return list(await join(connection, "enqueue", text))
+            return [UUID(str(id)) for id in await join(connection, "enqueue", text)]
         return list(await self._pool.fetch_value("enqueue", text))
 
     async def wait(self, id: UUID, *, timeout: timedelta | None = None) -> Done:
@@ -261,8 +261,15 @@ class Queue:
 def plain(value: Any) -> Any:
     """A column's value as JSON knows it."""
     if isinstance(value, timedelta):
-        return f"{value.total_seconds()} seconds"
-    return list(value) if isinstance(value, set | frozenset | tuple) else value
+        return interval(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
+def interval(length: timedelta) -> str:
+    """A length of time as Postgres reads it, to the microsecond; a day is 24 hours whatever the clocks do."""
+    return f"{length // timedelta(microseconds=1)} microseconds"
 
 
 def encode(value: Any) -> str:

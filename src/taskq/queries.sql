@@ -1,7 +1,7 @@
 -- The statements that Python sends, by name.  None changes a status: those are functions in sql/.
 
 -- name: enqueue
-select taskq.enqueue($1)
+select taskq.enqueue(cast($1 as text)::jsonb)   -- on connections of callers too, who have jsonb in codecs of their own
 
 -- name: exchange
 select kind, id, lease, role, payload, attempt, priority, run_at, max_attempts, timeout, name,

@@ -7,7 +7,7 @@ whether `progress` and `log` are awaited.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
@@ -70,6 +70,8 @@ class Attempt:
 
     __slots__ = (
         "_line",
+        "_run_at",
+        "_timeout",
         "attempt",
         "created_by",
         "id",
@@ -81,8 +83,6 @@ class Attempt:
         "parents",
         "payload",
         "role",
-        "run_at",
-        "timeout",
         "traceparent",
     )
 
@@ -97,10 +97,20 @@ class Attempt:
     parent_id: UUID | None
     created_by: str | None
     traceparent: str | None
-    timeout: timedelta
-    run_at: datetime
+    _timeout: float
+    _run_at: float
     parents: Mapping[UUID, Any]
     """Results of the tasks that this one depended on, by id; those that did not complete are absent."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """How long this attempt may take."""
+        return timedelta(seconds=self._timeout)
+
+    @property
+    def run_at(self) -> datetime:
+        """Since when the task could run."""
+        return datetime.fromtimestamp(self._run_at, UTC)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.role} attempt {self.attempt}>"

@@ -15,23 +15,39 @@ async def join(connection: Any, query: str, *args: Any) -> Any:
 
     :param connection: of asyncpg, psycopg or SQLAlchemy (connection or session), sync or async.
     :raises TypeError: it is none of these.
+    :raises DatabaseError: the database refused; the transaction is the caller's to roll back.
     """
-    driver = type(connection).__module__.partition(".")[0]
-    statement = QUERIES[query]
-    if driver == "asyncpg":
-        with refused():
+    statement, drivers = QUERIES[query], drivers_of(connection)
+    with refused():
+        if "asyncpg" in drivers:
             return await connection.fetchval(statement, *args)
-    if driver == "psycopg":
-        cursor = await settled(connection.execute(re.sub(r"\$\d+", "%s", statement), args))
-        row = await settled(cursor.fetchone())
-        return row[0]
-    if driver == "sqlalchemy":
-        from sqlalchemy import text
-
-        named = text(re.sub(r"\$(\d+)", r":a\1", statement))
-        result = await settled(connection.execute(named, {f"a{n}": a for n, a in enumerate(args, 1)}))
-        return result.scalar()
+        if "psycopg" in drivers:
+            return await by_psycopg(connection, statement, args)
+        if "sqlalchemy" in drivers:
+            return await by_sqlalchemy(connection, statement, args)
     raise TypeError(f"connection is a {type(connection)!r}; asyncpg, psycopg and SQLAlchemy are understood")
+
+
+def drivers_of(connection: Any) -> set[str]:
+    """The packages of its class and of what that is derived from: callers have subclasses of their own."""
+    return {base.__module__.partition(".")[0] for base in type(connection).__mro__}
+
+
+async def by_psycopg(connection: Any, statement: str, args: tuple[Any, ...]) -> Any:
+    from psycopg.rows import tuple_row  # the caller's rows may be dicts or anything else
+
+    cursor = connection.cursor(row_factory=tuple_row)
+    await settled(cursor.execute(re.sub(r"\$\d+", "%s", statement), args))
+    row = await settled(cursor.fetchone())
+    return row[0]
+
+
+async def by_sqlalchemy(connection: Any, statement: str, args: tuple[Any, ...]) -> Any:
+    from sqlalchemy import text
+
+    named = text(re.sub(r"\$(\d+)", r":a\1", statement))
+    result = await settled(connection.execute(named, {f"a{n}": arg for n, arg in enumerate(args, 1)}))
+    return result.scalar()
 
 
 async def settled(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -35,14 +36,47 @@ class Unreachable(DatabaseError, ConnectionError):
     """The connection is gone or cannot be made; what was under way may or may not have been committed."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What Postgres said, whichever driver it said it to."""
+
+    state: str
+    message: str
+    hint: str | None
+    constraint: str | None
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> Refusal | None:
+        """From an error of asyncpg or psycopg, or of SQLAlchemy around one of them; None from any other."""
+        if isinstance(error, asyncpg.PostgresError):
+            return cls(error.sqlstate or "", error.args[0], error.hint, error.constraint_name)
+        if (diag := getattr(error, "diag", None)) is not None and diag.sqlstate:
+            return cls(diag.sqlstate, diag.message_primary, diag.message_hint, diag.constraint_name)
+        return None if error is None else cls.of(error.__cause__)
+
+    def in_our_words(self) -> DatabaseError:
+        """The taskq error that says the same."""
+        if self.state[:2] in NO_CONNECTION or self.state == TOO_MANY_CONNECTIONS:
+            return Unreachable(self.message)
+        kind = BY_SQLSTATE.get(self.state) or BY_CLASS.get(self.state[:2], DatabaseError)
+        return kind(self._line())
+
+    def _line(self) -> str:
+        """What was wrong and what to do; never the row itself, which may hold secrets."""
+        message = self.message
+        if self.state == "23514" and self.constraint:
+            message = f"refused, since this must hold: {self.constraint.replace('_', ' ')}"
+        if self.state == "23505" and self.constraint == "one_live_task_per_dedup_key":
+            message = "a live task has the same dedup_key; taskq.enqueue would return it"
+        if BY_SQLSTATE.get(self.state) is NotMigrated:
+            return f"the schema is missing or too old; run: taskq migrate ({message})"
+        return f"{message} ({self.hint})" if self.hint else message
+
+
 def translate(error: Exception) -> DatabaseError | None:
-    """The taskq error for an asyncpg one, or None when it is none of the database's."""
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        if state[:2] in NO_CONNECTION or state == TOO_MANY_CONNECTIONS:
-            return Unreachable(str(error))
-        kind = BY_SQLSTATE.get(state) or BY_CLASS.get(state[:2], DatabaseError)
-        return kind(describe(error))
+    """The taskq error for one of a driver, or None when it is none of the database's."""
+    if (refusal := Refusal.of(error)) is not None:
+        return refusal.in_our_words()
     if isinstance(error, asyncpg.ClientConfigurationError):
         return DatabaseError(f"the address of the database is not understood: {error}")
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
@@ -52,21 +86,9 @@ def translate(error: Exception) -> DatabaseError | None:
     return None
 
 
-def describe(error: asyncpg.PostgresError) -> str:
-    """One line: what was wrong and what to do; never the row itself, which may hold secrets."""
-    message = str(error)
-    if error.sqlstate == "23514" and error.constraint_name:
-        message = f"refused, since this must hold: {error.constraint_name.replace('_', ' ')}"
-    if error.sqlstate == "23505" and error.constraint_name == "one_live_task_per_dedup_key":
-        message = "a live task has the same dedup_key; taskq.enqueue would return it"
-    if error.sqlstate in ("3F000", "42P01", "42883"):
-        return f"the schema is missing or too old; run: taskq migrate ({message})"
-    return f"{message} ({error.hint})" if getattr(error, "hint", None) else message
-
-
 @contextmanager
 def refused() -> Iterator[None]:
-    """Turns asyncpg's errors into ours."""
+    """Turns a driver's errors into ours."""
     try:
         yield
     except Exception as error:

@@ -7,17 +7,16 @@ held it may not; a claim that starts at the beginning walks them all, every time
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 
 class Floors:
-    """The latest `run_at` claimed, by role and priority."""
+    """The latest `run_at` claimed (seconds of the epoch), by role and priority."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, int], datetime] = {}
+        self._at: dict[tuple[str, int], float] = {}
 
-    def raise_to(self, claims: Iterable[tuple[str, int, datetime]]) -> None:
+    def raise_to(self, claims: Iterable[tuple[str, int, float]]) -> None:
         """These were claimed."""
         at = self._at
         for role, priority, run_at in claims:
@@ -26,7 +25,7 @@ class Floors:
             if floor is None or run_at > floor:
                 at[key] = run_at
 
-    def as_arrays(self) -> tuple[list[str], list[int], list[datetime]]:
+    def as_arrays(self) -> tuple[list[str], list[int], list[float]]:
         """The three arrays of taskq.exchange."""
         return [role for role, _ in self._at], [priority for _, priority in self._at], list(self._at.values())
 

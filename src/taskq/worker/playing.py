@@ -47,7 +47,7 @@ class Playing:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """The clock of an attempt starts when it starts."""
-        self.deadline = loop.time() + self.task.timeout.total_seconds()
+        self.deadline = loop.time() + self.task._timeout
         self._handle = loop.create_task(self._play())
 
     def stop(self, why: str, patience: float | None = None) -> None:

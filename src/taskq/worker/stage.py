@@ -113,17 +113,25 @@ class Stage:
             task._line = self.line
         else:
             task = SyncTask()
-        _, task.id, task.lease, task.role, payload, task.attempt, _, task.run_at, *rest = row
         (
+            _kind,
+            task.id,
+            task.lease,
+            task.role,
+            payload,
+            task.attempt,
+            _priority,
+            task._run_at,
             task.max_attempts,
-            task.timeout,
+            task._timeout,
             task.name,
             task.mission_id,
             task.parent_id,
             task.created_by,
-            *rest,
-        ) = rest
-        task.traceparent, parents, _ = rest
+            task.traceparent,
+            parents,
+            _due_in,
+        ) = row
         task.payload = decode(payload)
         task.parents = (
             NO_PARENTS if parents is None else {UUID(id): result for id, result in decode(parents).items()}

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from taskq.app import App, Role
-from taskq.client import encode
+from taskq.client import encode, interval
 from taskq.database import Pool
 from taskq.errors import DatabaseError
 from taskq.settings import Settings
@@ -225,7 +225,7 @@ def declaration(role: Role) -> dict[str, Any]:
     return {
         "name": role.name,
         "description": role.description,
-        "timeout": role.timeout and f"{role.timeout.total_seconds()} seconds",
+        "timeout": None if role.timeout is None else interval(role.timeout),
         "max_attempts": role.max_attempts,
-        "backoff": role.backoff and [f"{step.total_seconds()} seconds" for step in role.backoff],
+        "backoff": None if role.backoff is None else [interval(step) for step in role.backoff],
     }
