@@ -56,7 +56,7 @@ class FakeWorker:
             [None if result is None else json.dumps(result) for _, result in finished],
             [role for role, _, _ in floors],
             [priority for _, priority, _ in floors],
-            [run_at for _, _, run_at in floors],
+            [at if isinstance(at, float) else at.timestamp() for _, _, at in floors],
             asleep,
         )  # fmt: skip
 

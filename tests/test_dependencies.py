@@ -371,6 +371,17 @@ async def test_a_run_dependent_of_a_revived_one_waits_for_it_again(db, parents):
     assert not await miscounted(db)
 
 
+async def test_a_run_dependent_of_two_revived_ones_waits_for_both_again(db, parents):
+    top, other = await insert(db, "parent"), await insert(db, "other")
+    left, right = await insert(db, depends_on=[top]), await insert(db, depends_on=[top])
+    bottom = await insert(db, depends_on=[left, right, other], on_dependency_failure="run")
+    await end(db, parents, top, "failed")
+    assert (await row(db, bottom))["waiting_on"] == 1
+    await retry(db, top)
+    assert (await row(db, bottom))["waiting_on"] == 3
+    assert not await miscounted(db)
+
+
 async def test_a_waiting_dependent_goes_on_when_its_parent_succeeds_in_the_end(db, parents):
     first = await insert_end(db, parents, "cancelled")
     child = await insert(db, depends_on=[first], on_dependency_failure="wait")

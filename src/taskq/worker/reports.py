@@ -33,8 +33,8 @@ class Reports:
 
     def fail(self, id: UUID, lease: int, failure: Failure, then: Callable[[], None]) -> None:
         """The attempt failed; `then()` is called when that is written."""
-        log.warning("task %s: %s: %s", id, failure.kind, failure.message[:500])
         message, traceback = clean(failure.message), clean(failure.traceback)
+        log.warning("task %s: %s: %.500s", id, failure.kind, message)
         arguments = (failure.kind, message, traceback, failure.retry_after, failure.final)
         self._later(self._write("fail", self._worker, id, lease, *arguments), then)
 

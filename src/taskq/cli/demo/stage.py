@@ -135,8 +135,8 @@ async def wait_for_workers(reader: Pool, workers: list[WorkerProcess], screen: S
             if time.monotonic() > deadline:
                 raise DemoFailed(f"the workers have not registered after {START_LIMIT:g} s")
             await asyncio.sleep(0.05)
-        pids = " and ".join(f"{worker.number} (pid {worker.process.pid})" for worker in workers)
-        done.append(f"workers {pids} play the roles of {manifests()}")
+        done.append(" and ".join(f"worker {worker.number} (pid {worker.process.pid})" for worker in workers))
+        done.append("are ready")
 
 
 def show_logs(workers: list[WorkerProcess], screen: Screen) -> None:

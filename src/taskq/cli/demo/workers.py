@@ -13,7 +13,7 @@ from pathlib import Path
 from taskq.cli.demo.failed import DemoFailed
 
 SLOTS = 4
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds that a worker gets to stop, before it is told again and then killed."""
 TAIL = 15
 """Lines of a log that are shown when something failed."""

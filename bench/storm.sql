@@ -1,0 +1,1 @@
+insert into taskq.tasks (role, payload) values ('noop', '{"n": 1}');
