@@ -27,7 +27,7 @@ $$;
 comment on function taskq.due_in(text[]) is 'Seconds until the next queued task of these roles is due; null when there is none.';
 
 -- exchange: the arrays _ids, _leases, _results are what is completed; _want is how many slots are free.
--- _floor_*: where the last claim of a role and priority ended.  Index entries before that are dead or stragglers:
+-- _floor_*: where the last claim of a role and priority ended: a time, and an id among those of that time.  Index entries before that are dead or stragglers:
 -- vacuum cannot remove them while some snapshot is held, and walking them again at every claim is quadratic.
 -- Without floors (about once a second, and before sleeping) the scan starts at the beginning and finds the stragglers.
 -- _asleep: true marks the worker as one that wants the bell, false takes the mark off, null leaves it.
@@ -36,7 +36,7 @@ comment on function taskq.due_in(text[]) is 'Seconds until the next queued task 
 create function taskq.exchange(
   _worker uuid, _roles text[], _want integer, _lease interval,
   _ids uuid[], _leases bigint[], _results jsonb[],
-  _floor_roles text[], _floor_priorities smallint[], _floor_run_ats double precision[],
+  _floor_roles text[], _floor_priorities smallint[], _floor_run_ats double precision[], _floor_ids uuid[],
   _asleep boolean)
 returns table (kind text, id uuid, lease bigint, role text, payload jsonb, attempt smallint, priority smallint, run_at double precision,
                max_attempts smallint, timeout double precision, name text, mission_id uuid, parent_id uuid, created_by text,
@@ -53,6 +53,7 @@ declare
   _level integer := 32768;
   _role text;
   _floor timestamptz;
+  _floor_id uuid;
   _got integer := 0;
   _count integer;
 begin
@@ -96,8 +97,13 @@ begin
     exit when _level is null;
     foreach _role in array _roles loop
       exit when _got >= _want;
-      select coalesce(to_timestamp(max(k.run_at)), '-infinity') into _floor
-      from unnest(_floor_roles, _floor_priorities, _floor_run_ats) k (role, p, run_at) where k.role = _role and k.p = _level;
+      select to_timestamp(k.run_at), k.id into _floor, _floor_id
+      from unnest(_floor_roles, _floor_priorities, _floor_run_ats, _floor_ids) k (role, p, run_at, id)
+      where k.role = _role and k.p = _level;
+      if not found then
+        _floor := '-infinity';
+        _floor_id := '00000000-0000-0000-0000-000000000000';
+      end if;
       -- any(array(…)), not a join: under a generic plan a join scans the whole table.
       return query
         update taskq.tasks t
@@ -105,7 +111,7 @@ begin
             lease_expires_at = now() + _lease, heartbeat_at = now(), started_at = now()
         where t.id = any(array(
           select q.id from taskq.tasks q
-          where q.status = 'queued' and q.role = _role and q.priority = _level and q.run_at >= _floor and q.run_at <= now()
+          where q.status = 'queued' and q.role = _role and q.priority = _level and (q.run_at, q.id) > (_floor, _floor_id) and q.run_at <= now()
           order by q.run_at, q.id limit _want - _got
           for no key update skip locked))
         returning 'claim', t.id, t.lease, t.role::text, t.payload::jsonb, t.attempt, t.priority, date_part('epoch', t.run_at),
@@ -129,7 +135,7 @@ begin
     return next;
   end if;
 end $$;
-comment on function taskq.exchange(uuid, text[], integer, interval, uuid[], bigint[], jsonb[], text[], smallint[], double precision[], boolean) is
+comment on function taskq.exchange(uuid, text[], integer, interval, uuid[], bigint[], jsonb[], text[], smallint[], double precision[], uuid[], boolean) is
   'For workers: hands in what is completed and claims what is next, in one transaction.';
 
 -- results_of: what the dependencies of a task returned, by id.

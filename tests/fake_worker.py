@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -49,7 +50,7 @@ class FakeWorker:
         finished = list(done)
         return await self.session.fetch(
             "select * from taskq.exchange"
-            "($1, $2, $3, $4, $5, $6, $7::text[]::jsonb[], $8, $9, $10, $11)",
+            "($1, $2, $3, $4, $5, $6, $7::text[]::jsonb[], $8, $9, $10, $11, $12)",
             self.id, self.roles, want, self.lease,
             [task["id"] for task, _ in finished],
             [task["lease"] for task, _ in finished],
@@ -57,6 +58,7 @@ class FakeWorker:
             [role for role, _, _ in floors],
             [priority for _, priority, _ in floors],
             [at if isinstance(at, float) else at.timestamp() for _, _, at in floors],
+            [uuid.UUID(int=0)] * len(floors),
             asleep,
         )  # fmt: skip
 

@@ -148,11 +148,12 @@ async def test_a_cancelled_thread_is_left_alone_and_its_result_is_dropped(
 async def test_a_requeued_task_stops_here_and_runs_again_without_spending_an_attempt(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
-    app, ends = App(), []
+    app, leases, ends = App(), [], []
 
     @app.role("hold")
     async def hold(task: Task) -> int:
-        if not ends:
+        leases.append(task.lease)
+        if len(leases) == 1:
             try:
                 await asyncio.sleep(60)
             finally:
@@ -167,6 +168,7 @@ async def test_a_requeued_task_stops_here_and_runs_again_without_spending_an_att
         await eventually(lambda: ends == ["stopped"], every=0.005)
         assert time.monotonic() - began < 1.0
         assert await queue.result(id, timeout=timedelta(seconds=5)) == 1
+    assert len(leases) == 2
     assert await db.fetchval("select count(*) from taskq.attempts") == 0
 
 

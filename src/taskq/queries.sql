@@ -6,7 +6,7 @@ select taskq.enqueue(cast($1 as text)::jsonb)   -- on connections of callers too
 -- name: exchange
 select kind, id, lease, role, payload, attempt, priority, run_at, max_attempts, timeout, name,
        mission_id, parent_id, created_by, traceparent, parents, due_in
-from taskq.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+from taskq.exchange($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: doze
 select taskq.doze($1)

@@ -179,7 +179,7 @@ class Exchanger:
                     self._sleep.due_in(row[16], now)
                 elif row[0] == "lost":
                     log.warning("task %s: lease %s was lost; its result is dropped", row[1], row[2])
-        self._floors.raise_to((row[3], row[6], row[7]) for row in claims)
+        self._floors.raise_to((row[3], row[6], row[7], row[1]) for row in claims)
         return claims
 
     async def _doze(self) -> None:

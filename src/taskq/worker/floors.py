@@ -8,30 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 
 class Floors:
-    """The latest `run_at` claimed (seconds of the epoch), by role and priority."""
+    """The last place of the ready index that was claimed, by role and priority: run_at in seconds, id."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, int], float] = {}
+        self._at: dict[tuple[str, int], tuple[float, UUID]] = {}
 
-    def raise_to(self, claims: Iterable[tuple[str, int, float]]) -> None:
+    def raise_to(self, claims: Iterable[tuple[str, int, float, UUID]]) -> None:
         """These were claimed."""
         at = self._at
-        for role, priority, run_at in claims:
-            key = (role, priority)
+        for role, priority, run_at, id in claims:
+            key, place = (role, priority), (run_at, id)
             floor = at.get(key)
-            if floor is None or run_at > floor:
-                at[key] = run_at
+            if floor is None or place > floor:
+                at[key] = place
 
-    def as_arrays(self) -> tuple[list[str], list[int], list[float]]:
-        """The three arrays of taskq.exchange."""
-        return [role for role, _ in self._at], [priority for _, priority in self._at], list(self._at.values())
+    def as_arrays(self) -> tuple[list[str], list[int], list[float], list[UUID]]:
+        """The four arrays of taskq.exchange."""
+        return (
+            [role for role, _ in self._at],
+            [priority for _, priority in self._at],
+            [run_at for run_at, _ in self._at.values()],
+            [id for _, id in self._at.values()],
+        )
 
-    def forget(self) -> None:
-        """The next claims start at the beginning."""
-        self._at.clear()
 
-
-NOWHERE: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+NOWHERE: tuple[list[Any], list[Any], list[Any], list[Any]] = ([], [], [], [])
