@@ -88,9 +88,15 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def main(work: Callable[[Orders], Coroutine[Any, Any, None]]) -> None:
-    """The life of the process, on uvloop."""
+def begin() -> Orders:
+    """The life of the process begins: it logs, ends with its parent, and has its orders."""
     logging.basicConfig(level=logging.WARNING)
     threading.Thread(target=end_with_parent, daemon=True).start()
+    return Orders.read()
+
+
+def main(work: Callable[[Orders], Coroutine[Any, Any, None]]) -> None:
+    """Work as ordered, on uvloop."""
+    orders = begin()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(Orders.read()))
+        runner.run(work(orders))

@@ -1,21 +1,21 @@
-"""The worker of taskq as it is measured: `python -m bench.worker_process --dsn … --slots …`."""
+"""The worker of taskq as it is measured, which is as people run it: `python -m bench.worker_process …`."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
+from functools import partial
 from typing import Any
 
 from bench import child
 from taskq import App, Task
 from taskq.settings import Settings
-from taskq.worker import Worker
+from taskq.worker import run_worker
 
 
-def roles(counter: child.Counter) -> App:
+def roles(orders: child.Orders) -> App:
     """The roles that are measured with."""
-    app = App()
+    app, counter = App(), child.Counter(orders)
 
     @app.role("noop")
     async def noop(task: Task) -> dict[str, Any]:
@@ -37,18 +37,11 @@ def roles(counter: child.Counter) -> App:
     return app
 
 
-async def work(orders: child.Orders) -> None:
-    """One worker until SIGTERM."""
-    worker = Worker(
-        roles(child.Counter(orders)),
-        dsn=orders.dsn,
-        settings=Settings(),
+if __name__ == "__main__":
+    orders = child.begin()
+    run_worker(
+        partial(roles, orders),
+        settings=Settings(database_url=orders.dsn),
         roles=[orders.role],
         concurrency=orders.slots,
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain)
-    await worker.run()
-
-
-if __name__ == "__main__":
-    child.main(work)

@@ -170,16 +170,17 @@ class Exchanger:
             if want and self._sleep.must_doze:
                 await self._doze()
 
-    def _sort_out(self, rows: Sequence[Any], now: float) -> list[Any]:
+    def _sort_out(self, rows: Sequence[Any], now: float) -> Sequence[Any]:
         """The claims among the rows; notes what the others say."""
-        claims = [row for row in rows if row[0] == "claim"]
-        if len(claims) < len(rows):
+        claims = rows
+        if rows and not rows[0][0] == "claim" == rows[-1][0]:  # what was lost comes first, what is due last
+            claims = [row for row in rows if row[0] == "claim"]
             for row in rows:
                 if row[0] == "due":
                     self._sleep.due_in(row[16], now)
                 elif row[0] == "lost":
                     log.warning("task %s: lease %s was lost; its result is dropped", row[1], row[2])
-        self._floors.raise_to((row[3], row[6], row[7], row[1]) for row in claims)
+        self._floors.raise_to(claims)
         return claims
 
     async def _doze(self) -> None:

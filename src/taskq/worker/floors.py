@@ -17,13 +17,12 @@ class Floors:
     def __init__(self) -> None:
         self._at: dict[tuple[str, int], tuple[float, UUID]] = {}
 
-    def raise_to(self, claims: Iterable[tuple[str, int, float, UUID]]) -> None:
-        """These were claimed."""
+    def raise_to(self, claims: Iterable[Any]) -> None:
+        """These rows of taskq.exchange were claimed."""
         at = self._at
-        for role, priority, run_at, id in claims:
-            key, place = (role, priority), (run_at, id)
-            floor = at.get(key)
-            if floor is None or place > floor:
+        for row in claims:
+            key, place = (row[3], row[6]), (row[7], row[1])
+            if key not in at or place > at[key]:
                 at[key] = place
 
     def as_arrays(self) -> tuple[list[str], list[int], list[float], list[UUID]]:

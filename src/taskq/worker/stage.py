@@ -55,6 +55,7 @@ class Stage:
         self._concurrency = concurrency
         self._claim_at_once = concurrency if concurrency < 64 else concurrency // 2
         self._playing: dict[int, Playing] = {}
+        self._claimed: list[Any] = []  # rows that start in the loop's next round
         self._clock = Clock(self._loop, self._playing.values, self._time_is_up)
 
     def free(self) -> int:
@@ -62,16 +63,28 @@ class Stage:
 
         Of many slots only half are filled at a time, so that one half runs while the other is exchanged.
         """
-        return min(self._concurrency - len(self._playing), self._claim_at_once)
+        return min(self._concurrency - len(self._playing) - len(self._claimed), self._claim_at_once)
 
-    def tasks(self) -> list[Task | SyncTask]:
-        """What runs.  Safe from other threads: the list of attempts is copied in one step."""
-        return [playing.task for playing in list(self._playing.values())]
+    def held(self) -> list[tuple[UUID, int]]:
+        """Task and lease of what runs.  Safe from other threads: each list is copied in one step."""
+        playing, claimed = list(self._playing.values()), list(self._claimed)
+        return [(p.task.id, p.task.lease) for p in playing] + [(row[1], row[2]) for row in claimed]
 
     def start(self, claims: Sequence[Any]) -> None:
-        """Run what was claimed."""
+        """Run what was claimed.
+
+        While there are free slots another exchange follows at once.  The loop sends it at the end of this
+        round; what starts in the next one is started while the server works.
+        """
+        self._claimed.extend(claims)
+        if self.free():
+            self._loop.call_soon(self._start_claimed)
+        else:
+            self._start_claimed()
+
+    def _start_claimed(self) -> None:
         playing, roles, loop, clock = self._playing, self._roles, self._loop, self._clock
-        for row in claims:
+        for row in self._claimed:
             role = roles[row[3]]
             try:
                 task = self._task(row, role)
@@ -81,9 +94,11 @@ class Stage:
             playing[task.lease] = attempt = Playing(task, role, self)
             attempt.start(loop)
             clock.watch(attempt.deadline)
+        self._claimed = []
 
     def stop(self, lease: int, verdict: str) -> None:
         """A heartbeat found that this attempt is asked to stop (`cancel`), or that its lease is `lost`."""
+        self._start_claimed()
         if (playing := self._playing.get(lease)) is not None:
             why = CANCELLED if verdict == "cancel" else LOST
             log.info(
@@ -93,13 +108,14 @@ class Stage:
 
     def release_all(self, patience: float) -> None:
         """Give back everything that runs."""
+        self._start_claimed()
         for playing in list(self._playing.values()):
             playing.stop(RELEASED, patience)
 
     @property
     def is_empty(self) -> bool:
         """Nothing runs, and every end is written."""
-        return not self._playing and not self._reports.pending
+        return not (self._playing or self._claimed or self._reports.pending)
 
     def close(self) -> None:
         """No more timeouts."""

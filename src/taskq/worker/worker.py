@@ -152,7 +152,7 @@ class Worker:
 
     async def _wind_up(self) -> None:
         """Let what runs end; after the grace, or at once when told twice, give it back."""
-        log.info("draining: %d tasks still run", len(self._stage.tasks()))
+        log.info("draining: %d tasks still run", len(self._stage.held()))
         self._heart.draining = True
         self._heart.beat_now()
         if not await until(self._is_quiet, self._settings.grace.total_seconds(), unless=self._stopping):
@@ -191,8 +191,8 @@ class Worker:
 
     def held(self) -> tuple[list[UUID], list[int]]:
         """The tasks and leases to keep alive.  Called in the heart's thread too."""
-        held = [*self._stage.tasks(), *self._exchanger.unsettled()]
-        return [one.id for one in held], [one.lease for one in held]
+        held = self._stage.held() + [(one.id, one.lease) for one in self._exchanger.unsettled()]
+        return [id for id, _ in held], [lease for _, lease in held]
 
     def hear(self, verdicts: list[tuple[int, str]]) -> None:
         """What a heartbeat found out about our leases."""
