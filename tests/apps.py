@@ -1,4 +1,4 @@
-"""The app that the worker processes of the tests play, and handlers that must be importable by a new process."""
+"""The app that the worker processes of the tests play, and handlers that a new process can import."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+
 from conftest import Connect
 from fake_worker import FakeWorker
 from support import eventually
-
 from taskq import Queue, TaskFailed, embedded, schema
 from taskq.client import Done
 from taskq.embedded.home import Home
@@ -78,7 +78,9 @@ async def test_dependencies_come_in_any_iterable(queue: Queue, several: Any) -> 
 
 
 @pytest.mark.parametrize("delay", [timedelta(hours=2), timedelta(microseconds=1), timedelta(days=100_000)])
-async def test_a_delay_is_counted_by_the_database(queue: Queue, db: asyncpg.Connection, delay: timedelta) -> None:
+async def test_a_delay_is_counted_by_the_database(
+    queue: Queue, db: asyncpg.Connection, delay: timedelta
+) -> None:
     id = await queue.enqueue("a", delay=delay)
     assert await db.fetchval("select run_at - created_at from taskq.tasks where id = $1", id) == delay
 
@@ -168,7 +170,7 @@ async def test_a_refusal_never_quotes_the_row(queue: Queue) -> None:
 
 async def test_an_existing_id_is_refused(queue: Queue) -> None:
     id = await queue.enqueue("a")
-    with pytest.raises(InvalidTask, match="already exists|duplicate key"):
+    with pytest.raises(InvalidTask, match=r"already exists|duplicate key"):
         await queue.enqueue("a", id=id)
 
 
@@ -202,7 +204,9 @@ async def is_awaited(worker: FakeWorker, id: UUID) -> bool:
     return await worker.session.fetchval("select awaited from taskq.tasks where id = $1", id)
 
 
-async def test_waiting_does_not_poll(queue: Queue, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_does_not_poll(
+    queue: Queue, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[UUID] = []
     look = queue.look
 
@@ -245,7 +249,11 @@ async def test_result_gives_the_result_or_raises_how_it_ended(queue: Queue, work
     assert await queue.result(good) == [1, {"two": None}]
     with pytest.raises(TaskFailed, match=f"task {bad} failed: rate_limited: slow down") as failed:
         await queue.result(bad)
-    assert (failed.value.status, failed.value.kind, failed.value.message) == ("failed", "rate_limited", "slow down")
+    assert (failed.value.status, failed.value.kind, failed.value.message) == (
+        "failed",
+        "rate_limited",
+        "slow down",
+    )
     with pytest.raises(TaskFailed, match="cancelled: too expensive"):
         await queue.result(gone)
 
@@ -265,7 +273,9 @@ async def test_nobody_can_wait_for_a_task_that_does_not_exist(queue: Queue) -> N
         await queue.show(LOST)
 
 
-async def test_several_may_wait_for_one_task_and_one_may_stop_waiting(queue: Queue, worker: FakeWorker) -> None:
+async def test_several_may_wait_for_one_task_and_one_may_stop_waiting(
+    queue: Queue, worker: FakeWorker
+) -> None:
     id = await queue.enqueue("a")
     waits = [asyncio.create_task(queue.wait(id, timeout=10 * SECONDS)) for _ in range(5)]
     await eventually(lambda: is_awaited(worker, id))
@@ -277,7 +287,7 @@ async def test_several_may_wait_for_one_task_and_one_may_stop_waiting(queue: Que
 async def test_waiting_for_500_tasks_at_once_is_quick(queue: Queue, worker: FakeWorker) -> None:
     ids = await queue.enqueue_many([{"role": "a"} for _ in range(500)])
     waits = [asyncio.create_task(queue.wait(id, timeout=30 * SECONDS)) for id in ids]
-    while not all([done.done() for done in waits]):
+    while not all(done.done() for done in waits):
         await worker.drain()
         await asyncio.sleep(0.01)
     assert {(await done).status for done in waits} == {"completed"}
@@ -354,7 +364,7 @@ async def test_each_act_returns_the_status_that_it_led_to(queue: Queue, worker: 
 async def test_an_act_that_the_status_forbids_says_what_does_work(queue: Queue, worker: FakeWorker) -> None:
     id = await queue.enqueue("a")
     await worker.drain()
-    with pytest.raises(NotAnArrow, match="cannot cancel task .* it is completed") as refused:
+    with pytest.raises(NotAnArrow, match=r"cannot cancel task .* it is completed") as refused:
         await queue.cancel(id)
     assert "taskq.rerun" in str(refused.value)
 

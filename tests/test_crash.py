@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-import apps
 import asyncpg
-from support import eventually
-from worker_process import pid_of, registered, worker_process, working
 
+import apps
+from support import eventually
 from taskq import App, Queue, Task
+from worker_process import pid_of, registered, worker_process, working
 
 
 async def running_on(db: asyncpg.Connection, worker: UUID) -> int:
@@ -51,7 +51,9 @@ async def test_a_long_idle_worker_notices_the_death_of_one_that_a_timer_woke(
     async with worker_process(dsn, roles="hold") as one, worker_process(dsn, roles="hold") as two:
         await registered(db, 2)
         id = await queue.enqueue("hold", {"seconds": 60}, delay=timedelta(seconds=7))
-        await eventually(lambda: db.fetchval("select worker_id from taskq.tasks where id = $1", id), timeout=10)
+        await eventually(
+            lambda: db.fetchval("select worker_id from taskq.tasks where id = $1", id), timeout=10
+        )
         holder = await holder_of(db, id)
         process = one if pid_of(holder) == one.pid else two
         process.send(signal.SIGKILL)
@@ -89,7 +91,7 @@ async def test_a_task_under_which_three_workers_died_fails_as_worker_lost(
             async with worker_process(dsn) as victim:
                 bystanders += 1
                 assert await victim.ends() == -signal.SIGKILL
-                await eventually(lambda: lost(db, id, bystanders))
+                await eventually(lambda seen=bystanders: lost(db, id, seen))
     done = await queue.wait(id)
     assert (done.status, done.error_kind, bystanders) == ("failed", "worker_lost", 3)
     assert await db.fetchval("select count(*) from taskq.attempts where kind = 'worker_lost'") == 3
@@ -109,12 +111,18 @@ async def everything(db: asyncpg.Connection) -> list[list[asyncpg.Record]]:
     ]
 
 
-async def test_a_zombie_changes_no_row(dsn: str, queue: Queue, db: asyncpg.Connection, tmp_path: Path) -> None:
+async def test_a_zombie_changes_no_row(
+    dsn: str, queue: Queue, db: asyncpg.Connection, tmp_path: Path
+) -> None:
     """Stopped past its lease, it wakes up with finished, failing, logging and running tasks at hand."""
     times = {"lease": 1.5, "heartbeat": 0.3}
     async with worker_process(dsn, concurrency=30, **times) as process:
         (zombie,) = await registered(db, 1)
-        tasks = [{"role": "linger", "payload": {"seconds": 1, "then": then}} for then in apps.ENDS for _ in range(4)]
+        tasks = [
+            {"role": "linger", "payload": {"seconds": 1, "then": then}}
+            for then in apps.ENDS
+            for _ in range(4)
+        ]
         ids = await queue.enqueue_many(tasks)
         await eventually(lambda: all_run_on(db, zombie["id"], len(ids)), every=0.005)
         process.send(signal.SIGSTOP)

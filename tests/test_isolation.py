@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import apps
 import asyncpg
 import pytest
-from support import eventually
-from worker_process import is_alive, pid_of, play, registered, worker_process, working
 
+import apps
+from support import eventually
 from taskq import Queue
+from worker_process import is_alive, pid_of, play, registered, worker_process, working
 
 
 async def test_a_handler_in_a_process_gets_payload_parents_progress_and_log(
@@ -38,7 +38,9 @@ async def test_a_payload_that_does_not_fit_starts_no_process(dsn: str, queue: Qu
 
 async def test_a_megabyte_comes_back_from_a_process(dsn: str, queue: Queue) -> None:
     async with working(apps.app, dsn):
-        assert len((await play(queue, "isolated", {"how": "bytes", "more": "y" * 300_000})).result) == 1_000_000
+        assert (
+            len((await play(queue, "isolated", {"how": "bytes", "more": "y" * 300_000})).result) == 1_000_000
+        )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,9 @@ async def test_a_process_may_snooze(dsn: str, queue: Queue, db: asyncpg.Connecti
     async with working(apps.app, dsn):
         id = await queue.enqueue("isolated", {"how": "snooze"})
         await eventually(
-            lambda: db.fetchval("select run_at > now() + interval '2 hours' from taskq.tasks where id = $1", id)
+            lambda: db.fetchval(
+                "select run_at > now() + interval '2 hours' from taskq.tasks where id = $1", id
+            )
         )
         assert (await queue.show(id))["attempt"] == 0
 
@@ -102,9 +106,7 @@ async def test_a_timeout_kills_the_process_and_what_it_started(
 ) -> None:
     file = tmp_path / "pids"
     async with working(apps.app, dsn):
-        id = await queue.enqueue(
-            "busy", {"file": str(file)}, timeout=timedelta(seconds=1.5), max_attempts=1
-        )
+        id = await queue.enqueue("busy", {"file": str(file)}, timeout=timedelta(seconds=1.5), max_attempts=1)
         pids = await two_pids(file)
         done = await queue.wait(id, timeout=timedelta(seconds=10))
         assert (done.status, done.error_kind) == ("failed", "timeout")

@@ -6,8 +6,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
-from uuid import UUID
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import asyncpg
 import psycopg
@@ -167,7 +167,9 @@ async def test_a_task_is_there_when_the_caller_commits_and_not_before(
     dsn: str, queue: Queue, db: asyncpg.Connection, driver: Any
 ) -> None:
     async with driver(dsn) as caller:
-        id = await queue.enqueue("a", {"text": "50 % of :this and $1 is 'quoted'"}, connection=caller.connection)
+        id = await queue.enqueue(
+            "a", {"text": "50 % of :this and $1 is 'quoted'"}, connection=caller.connection
+        )
         assert isinstance(id, UUID)
         assert await db.fetchval("select count(*) from taskq.tasks") == 0
         await caller.commit()
@@ -187,7 +189,9 @@ async def test_a_task_goes_with_the_transaction_that_is_rolled_back(
 
 
 @every_driver
-async def test_a_refusal_is_told_in_the_same_words_by_every_driver(dsn: str, queue: Queue, driver: Any) -> None:
+async def test_a_refusal_is_told_in_the_same_words_by_every_driver(
+    dsn: str, queue: Queue, driver: Any
+) -> None:
     async with driver(dsn) as caller:
         with pytest.raises(InvalidTask, match='unknown column "colour"'):
             await queue.enqueue_many([{"role": "a", "colour": "red"}], connection=caller.connection)

@@ -13,14 +13,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from conftest import Connect
 from fake_worker import FakeWorker
 from support import eventually
-from worker_process import LONG, play, sleepers, working
-
 from taskq import App, Queue, Task
 from taskq.database import Connection
 from taskq.worker import heart
+from worker_process import LONG, play, sleepers, working
 
 
 def echoing(*roles: str) -> App:
@@ -105,7 +105,9 @@ async def test_a_plain_insert_wakes_a_sleeping_worker(dsn: str, db: asyncpg.Conn
             id = await db.fetchval("insert into taskq.tasks (role) values ('echo') returning id")
             await eventually(lambda i=id: is_final(db, i), every=0.002)
             waits.append(
-                await db.fetchval("select extract(epoch from started_at - created_at)::float from taskq.tasks where id = $1", id)
+                await db.fetchval(
+                    "select date_part('epoch', started_at - created_at) from taskq.tasks where id = $1", id
+                )
             )
     assert sorted(waits)[10] < 0.05, waits
 
@@ -232,9 +234,7 @@ async def test_no_wake_up_is_lost_in_a_storm_of_single_inserts(
         return count
 
     async def all_final() -> bool:
-        return await db.fetchval(
-            "select not exists (select from taskq.tasks where finished_at is null)"
-        )
+        return await db.fetchval("select not exists (select from taskq.tasks where finished_at is null)")
 
     sessions = [await connect() for _ in range(8)]
     async with AsyncExitStack() as stack:

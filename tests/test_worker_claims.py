@@ -10,10 +10,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from support import eventually
-from worker_process import play, sleepers, working
 
+from support import eventually
 from taskq import App, Queue, Task
+from worker_process import play, sleepers, working
 
 
 def recording(*roles: str) -> tuple[App, list[Any]]:
@@ -52,7 +52,17 @@ async def test_a_worker_never_claims_a_role_that_it_does_not_play(
 
 async def test_priority_holds_across_roles_with_one_slot(dsn: str, queue: Queue) -> None:
     app, seen = recording("a", "b", "c")
-    order = [("a", 0), ("b", 9), ("c", 5), ("a", 9), ("b", -3), ("c", 32767), ("a", 5), ("b", -32768), ("c", 0)]
+    order = [
+        ("a", 0),
+        ("b", 9),
+        ("c", 5),
+        ("a", 9),
+        ("b", -3),
+        ("c", 32767),
+        ("a", 5),
+        ("b", -32768),
+        ("c", 0),
+    ]
     ids = [
         await queue.enqueue(role, {"n": priority}, priority=priority, name=role) for role, priority in order
     ]
@@ -65,9 +75,7 @@ async def test_priority_holds_across_roles_with_one_slot(dsn: str, queue: Queue)
 async def test_equal_priorities_run_in_the_order_of_their_run_at(dsn: str, queue: Queue) -> None:
     app, seen = recording("a")
     now = datetime.now(UTC)
-    ids = [
-        await queue.enqueue("a", {"n": n}, run_at=now - timedelta(seconds=n)) for n in (3, 1, 4, 2)
-    ]
+    ids = [await queue.enqueue("a", {"n": n}, run_at=now - timedelta(seconds=n)) for n in (3, 1, 4, 2)]
     async with working(app, dsn, concurrency=1):
         for id in ids:
             await queue.wait(id, timeout=timedelta(seconds=10))
@@ -103,7 +111,7 @@ async def test_a_task_of_the_future_starts_on_time_without_polling(dsn: str, que
 async def test_a_task_of_the_future_starts_on_time_when_it_was_there_before_the_worker(
     dsn: str, queue: Queue
 ) -> None:
-    app, seen = recording("punctual")
+    app, _seen = recording("punctual")
     id = await queue.enqueue("punctual", {"n": 1}, delay=timedelta(seconds=0.8))
     async with working(app, dsn):
         await queue.wait(id, timeout=timedelta(seconds=5))
@@ -158,11 +166,15 @@ async def test_an_inserted_task_starts_at_once_unless_the_slots_are_full(
     assert waited < 0.15 if how != "busy" else 0.5 < waited < 1.5
 
 
-async def test_more_tasks_than_slots_are_never_claimed(dsn: str, queue: Queue, db: asyncpg.Connection) -> None:
+async def test_more_tasks_than_slots_are_never_claimed(
+    dsn: str, queue: Queue, db: asyncpg.Connection
+) -> None:
     app, seen = recording("a")
     most = 0
     async with working(app, dsn, concurrency=3):
-        ids = await queue.enqueue_many([{"role": "a", "payload": {"n": n, "seconds": 0.05}} for n in range(30)])
+        ids = await queue.enqueue_many(
+            [{"role": "a", "payload": {"n": n, "seconds": 0.05}} for n in range(30)]
+        )
         while len(seen) < 30:
             running = await db.fetchval("select count(*) from taskq.tasks where status = 'in_progress'")
             most = max(most, running)

@@ -16,18 +16,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import apps
 import asyncpg
 import pytest
-from support import eventually
-from worker_process import is_alive, pid_of, play, registered, settings_for, worker_process, working
 
+import apps
+from support import eventually
 from taskq import App, Queue, SyncTask, Task, embedded, schema
 from taskq.embedded import Server
 from taskq.embedded.home import Home
 from taskq.settings import Settings
 from taskq.worker import Worker
 from taskq.worker.pauses import LONGEST, pause
+from worker_process import is_alive, pid_of, play, registered, settings_for, worker_process, working
 
 
 async def cut(db: asyncpg.Connection) -> int:
@@ -241,10 +241,7 @@ async def test_50_tasks_outlive_the_postmaster_under_one_and_the_same_worker(
     async with worker_process(server.dsn, concurrency=50) as process, Queue(server.dsn) as queue:
         (worker,) = await registered(session, 1)
         ids = await queue.enqueue_many(
-            [
-                {"role": "hold", "payload": {"seconds": 0.5 + n / 12, "file": str(starts)}}
-                for n in range(50)
-            ]
+            [{"role": "hold", "payload": {"seconds": 0.5 + n / 12, "file": str(starts)}} for n in range(50)]
         )
         await eventually(lambda: len(apps.remembered(starts)) == 50)
         before, postmaster = cpu_seconds(process.pid), server.postmaster_pid

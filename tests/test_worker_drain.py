@@ -13,7 +13,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+
 from support import eventually
+from taskq import App, Queue, Task
+from taskq.errors import NotMigrated
+from taskq.worker import Worker
 from worker_process import (
     WorkerProcess,
     is_alive,
@@ -23,10 +27,6 @@ from worker_process import (
     worker_process,
     working,
 )
-
-from taskq import App, Queue, Task
-from taskq.errors import NotMigrated
-from taskq.worker import Worker
 
 
 async def run_on(db: asyncpg.Connection, count: int) -> None:
@@ -137,7 +137,10 @@ async def test_a_drained_worker_has_handed_in_everything(
         await eventually(lambda: len(runs) > 200, every=0.001)
     count = len(runs)
     assert await db.fetchval("select count(*) from taskq.tasks where status = 'completed'") == count
-    assert await db.fetchval("select count(*) from taskq.tasks where status = 'queued' and attempt = 0") == 3000 - count
+    assert (
+        await db.fetchval("select count(*) from taskq.tasks where status = 'queued' and attempt = 0")
+        == 3000 - count
+    )
     assert len(set(runs)) == count < 3000
 
 
@@ -178,7 +181,9 @@ async def test_a_worker_without_a_schema_says_what_to_do(dsn: str) -> None:
 
 
 @asynccontextmanager
-async def fleet(dsn: str, db: asyncpg.Connection, **how: float) -> AsyncIterator[tuple[WorkerProcess, set[int]]]:
+async def fleet(
+    dsn: str, db: asyncpg.Connection, **how: float
+) -> AsyncIterator[tuple[WorkerProcess, set[int]]]:
     """A fleet of two, with the pids of its workers."""
     async with worker_process(dsn, processes=2, concurrency=2, **how) as parent:
         yield parent, {pid_of(row) for row in await registered(db, 2)}

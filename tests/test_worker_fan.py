@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from worker_process import working
 
 from taskq import App, Queue, Task
+from worker_process import working
 
 DEADLINE = timedelta(seconds=60)
 
@@ -57,7 +57,9 @@ async def test_1_to_10000_takes_seconds(dsn: str, queue: Queue, db: asyncpg.Conn
         )
         assert await queue.result(last, timeout=DEADLINE) == 10_000
         assert time.monotonic() - began < 30
-    assert await db.fetchval("select bool_and(result = '1') from taskq.tasks where depends_on = array[$1::uuid]", first)
+    assert await db.fetchval(
+        "select bool_and(result = '1') from taskq.tasks where depends_on = array[$1::uuid]", first
+    )
 
 
 async def test_a_chain_of_1000_takes_seconds(dsn: str, queue: Queue) -> None:

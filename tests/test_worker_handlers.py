@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import pytest
-from support import eventually
-from worker_process import play, working
 
+from support import eventually
 from taskq import App, Queue, SyncTask, Task
 from taskq.errors import InvalidTask
+from worker_process import play, working
 
 
 @dataclass
@@ -40,8 +40,8 @@ async def test_an_async_handler_gets_the_whole_task(dsn: str, queue: Queue) -> N
     parent = await queue.enqueue("root", {})
     async with working(app, dsn):
         await play(
-            queue, "look", {"a": [1, {"b": None}]}, name="a look", max_attempts=7, timeout=timedelta(minutes=3),
-            parent_id=parent, created_by="a test", traceparent="00-1-2-01", priority=5,
+            queue, "look", {"a": [1, {"b": None}]}, name="a look", max_attempts=7,
+            timeout=timedelta(minutes=3), parent_id=parent, created_by="a test", traceparent="00-1-2-01", priority=5,
         )  # fmt: skip
     (task,) = seen
     assert isinstance(task, Task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,10 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from support import eventually
-from worker_process import play, working
 
+from support import eventually
 from taskq import App, Fail, Queue, Retry, Snooze, SyncTask, Task
+from worker_process import play, working
 
 NOW = [timedelta(0)]
 
@@ -309,7 +310,8 @@ async def test_each_of_many_running_tasks_has_its_own_timeout(dsn: str, queue: Q
     limits = [0.6, 0.2, 0.4, 0.3]
     async with working(app, dsn):
         ids = [
-            await queue.enqueue("dawdle", timeout=timedelta(seconds=limit), max_attempts=1) for limit in limits
+            await queue.enqueue("dawdle", timeout=timedelta(seconds=limit), max_attempts=1)
+            for limit in limits
         ]
         for id in ids:
             assert (await queue.wait(id, timeout=timedelta(seconds=5))).error_kind == "timeout"
@@ -325,10 +327,8 @@ async def test_a_handler_that_swallows_its_cancellation_and_returns_has_timed_ou
 
     @app.role("dawdle")
     async def dawdle(task: Task) -> str:
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            pass
         return "too late"
 
     async with working(app, dsn):

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from support import eventually
-from worker_process import working
 
+from support import eventually
 from taskq import App, LeaseLost, Queue, SyncTask, Task
+from worker_process import working
 
 
 def holding() -> tuple[App, list[str]]:

@@ -1,4 +1,4 @@
-"""Workers for tests: in this process, and in processes of their own (then this file is also their program)."""
+"""Workers for tests: in this process, and in processes of their own, whose program this file is too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import apps
 import asyncpg
-from support import eventually
 
+import apps
+from support import eventually
 from taskq import App, Done, Queue
 from taskq.settings import Settings
 from taskq.worker import Worker, run_worker
