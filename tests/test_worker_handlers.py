@@ -41,7 +41,8 @@ async def test_an_async_handler_gets_the_whole_task(dsn: str, queue: Queue) -> N
     async with working(app, dsn):
         await play(
             queue, "look", {"a": [1, {"b": None}]}, name="a look", max_attempts=7,
-            timeout=timedelta(minutes=3), parent_id=parent, created_by="a test", traceparent="00-1-2-01", priority=5,
+            timeout=timedelta(minutes=3), parent_id=parent, created_by="a test",
+            traceparent="00-1-2-01", priority=5,
         )  # fmt: skip
     (task,) = seen
     assert isinstance(task, Task)
