@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -116,14 +115,6 @@ async def crash(task: Task) -> None:
 
 
 # roles in processes of their own
-
-
-@dataclass
-class Order:
-    """What `dough` needs."""
-
-    flour: float
-    water: float = 0.6
 
 
 class Box(msgspec.Struct):

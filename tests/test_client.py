@@ -35,6 +35,18 @@ async def worker(connect: Connect) -> FakeWorker:
     return await FakeWorker(await connect(), "a").register()
 
 
+async def test_the_environment_names_the_queue(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_DATABASE_URL", dsn)
+    async with Queue() as queue:
+        assert queue.dsn == dsn
+        assert (await queue.show(await queue.enqueue("a")))["status"] == "queued"
+
+
+async def test_a_queue_in_an_empty_directory_brings_its_own_server(home: Path) -> None:
+    async with Queue(settings=Settings(home=home)) as queue:
+        assert (await queue.show(await queue.enqueue("a")))["status"] == "queued"
+
+
 # in
 
 

@@ -121,7 +121,7 @@ async def test_a_process_that_is_told_to_stop_while_it_starts_is_killed(dsn: str
         )
         assert (await queue.wait(id, timeout=timedelta(seconds=10))).error_kind == "timeout"
         await eventually(lambda: not children_named(str(id)), timeout=5)
-        assert worker.free() == 10
+        await eventually(lambda: worker.free() == 10)
 
 
 def children_named(name: str) -> list[str]:

@@ -19,6 +19,7 @@ from fake_worker import FakeWorker
 from support import eventually
 from taskq import App, Queue, Task
 from taskq.database import Connection
+from taskq.settings import Settings
 from taskq.worker import heart
 from worker_process import LONG, play, sleepers, working
 
@@ -112,6 +113,29 @@ async def test_a_plain_insert_wakes_a_sleeping_worker(dsn: str, db: asyncpg.Conn
     assert sorted(waits)[10] < 0.05, waits
 
 
+async def test_behind_a_transaction_pooler_a_worker_listens_on_the_direct_connection(
+    dsn: str, queue: Queue, db: asyncpg.Connection
+) -> None:
+    app = echoing()
+
+    @app.role("walk")
+    async def walk(task: Task) -> str:
+        await task.progress(0.5, "half way")
+        await task.log("still walking")
+        return "there"
+
+    async with working(app, dsn, pooled=True):
+        await asleep(db)
+        assert (await play(queue, "walk")).result == "there"
+        await asleep(db)
+        ids = await queue.enqueue_many([{"role": "echo"} for _ in range(100)])
+        for id in ids:
+            await queue.wait(id, timeout=timedelta(seconds=5))
+    settings = Settings(database_url=dsn, listen_url=dsn)
+    async with working(app, dsn), Queue(settings=settings) as pooled:
+        assert (await play(pooled, "echo", {"by": "pooler"})).result == {"by": "pooler"}
+
+
 async def is_final(db: asyncpg.Connection, id: Any) -> bool:
     return await db.fetchval("select finished_at is not null from taskq.tasks where id = $1", id)
 
@@ -158,6 +182,26 @@ async def test_whatever_makes_a_row_runnable_wakes_a_sleeper(
             case "requeue":
                 await queue.requeue(id)
         assert (await queue.wait(id, timeout=timedelta(seconds=2))).status == "completed"
+
+
+async def test_a_transaction_that_stays_open_after_its_insert_keeps_nobody_busy(
+    dsn: str, db: asyncpg.Connection, connect: Connect, statements: Counter[str]
+) -> None:
+    """The worker cannot sleep before it has seen what that transaction inserts, which missed its mark."""
+    other = await connect()
+    async with other.transaction():
+        id = await other.fetchval("insert into taskq.tasks (role) values ('echo') returning id")
+        async with working(echoing(), dsn):
+            await asyncio.sleep(1.5)
+            statements.clear()
+            await asyncio.sleep(2)
+            assert statements["exchange"] + statements["doze"] < 20, statements
+            quick = await db.fetchval("insert into taskq.tasks (role) values ('echo') returning id")
+            await eventually(lambda: is_final(db, quick), timeout=0.5)
+            await other.execute("commit")
+            await eventually(lambda: is_final(db, id), timeout=1.5)
+            await other.execute("begin")
+            await asleep(db)
 
 
 async def kill_sessions(db: asyncpg.Connection, name: str) -> int:

@@ -7,6 +7,7 @@ import resource
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -194,3 +195,57 @@ async def test_a_task_from_behind_the_last_claim_is_found_at_once(
         await queue.enqueue("a", {"n": "old"}, run_at=datetime.now(UTC) - timedelta(days=1))
         await eventually(lambda: "old" in seen, every=0.002)
         assert time.monotonic() - began < 0.15
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "always due": {"run_at": "-infinity"},
+    "due since Caesar": {"run_at": "0044-03-15 12:00 BC"},
+    "due since the first instant": {"run_at": "4714-11-24 00:00 BC"},
+    "for ages": {"timeout": "3000000 years"},
+    "for ever": {"timeout": "178000000 years"},
+    "for all eternity": {"timeout": "infinity"},
+    "for months": {"timeout": "2 mons 3 days"},
+    "often": {"max_attempts": 32767},
+    "first": {"priority": 32767},
+    "last": {"priority": -32768},
+    "named": {"name": "n" * 100_000, "created_by": "c" * 100_000, "traceparent": "\u00fc\n\t'"},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_values_run_or_are_refused_but_harm_nobody(
+    dsn: str, queue: Queue, db: asyncpg.Connection, name: str
+) -> None:
+    app, seen = recording("a")
+    async with working(app, dsn):
+        try:
+            id = await insert(db, **ODD[name])
+        except asyncpg.PostgresError:
+            id = None
+        if id is not None:
+            assert (await queue.wait(id, timeout=timedelta(seconds=5))).status == "completed"
+        await play(queue, "a", {"n": 2})
+    assert seen[-1] == 2
+
+
+async def insert(db: asyncpg.Connection, **columns: Any) -> UUID:
+    """A task by SQL, which takes what Python's types do not."""
+    task = {"role": "a", "payload": {"n": 1}, **columns}
+    return await db.fetchval("select (taskq.enqueue($1))[1]", [task])
+
+
+async def test_a_task_that_is_never_due_keeps_nobody_awake(
+    dsn: str, queue: Queue, db: asyncpg.Connection
+) -> None:
+    app, seen = recording("a")
+    async with working(app, dsn):
+        await db.execute(
+            "insert into taskq.tasks (role, payload, run_at) values ('a', '{\"n\": 0}', 'infinity')"
+        )
+        await asleep(db)
+        await play(queue, "a", {"n": 2})
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        await asyncio.sleep(1.5)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    assert seen == [2]
+    assert after.ru_utime - before.ru_utime < 0.3

@@ -154,7 +154,7 @@ async def test_a_worker_that_is_drained_while_a_claim_is_on_its_way_still_runs_i
         await asyncio.sleep(0.1)
         ends.append(task.id)
 
-    for _ in range(30):
+    for _ in range(12):
         worker = Worker(app, dsn=dsn, settings=settings_for(dsn))
         running = asyncio.create_task(worker.run())
         id = await queue.enqueue("slow")

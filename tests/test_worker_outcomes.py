@@ -80,7 +80,7 @@ async def test_an_error_is_classified_by_its_type_and_harms_nobody_else(
         assert (done.status, done.error_kind) == ("failed", kind)
         assert done.error is not None and says in done.error
         assert (await play(queue, "calm")).result == "calm"
-        assert worker.free() == 10
+        await eventually(lambda: worker.free() == 10)
     assert await db.fetchval("select count(*) from taskq.attempts where kind = $1", kind) == 1
 
 

@@ -7,6 +7,7 @@ load.  When it looks for more, and when it sleeps, is decided in sleep.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,7 +22,8 @@ from taskq.worker.sleep import Sleep
 
 log = logging.getLogger("taskq.worker")
 
-DOZE_AGAIN = 0.003  # seconds until the next look for inserters in flight
+DOZE_AGAIN = 0.003  # seconds until the next look for inserters in flight; doubled while they stay open
+LONGEST_DOZE = 0.8
 
 
 class Finished(NamedTuple):
@@ -70,6 +72,7 @@ class Exchanger:
         self._wake = asyncio.Event()
         self._closing = False
         self._sleep = Sleep()
+        self._doze_again = DOZE_AGAIN
         self._failures = 0
         self.claiming = False  # an exchange is in flight that may bring claims
 
@@ -193,8 +196,18 @@ class Exchanger:
         else:
             if nobody_is_left:
                 self._sleep.dozed()
+                self._doze_again = DOZE_AGAIN
             else:
-                await asyncio.sleep(DOZE_AGAIN)
+                await self._nap(self._doze_again)
+                self._doze_again = min(LONGEST_DOZE, self._doze_again * 2)
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait for so long, or until something happens."""
+        if not self._wake.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        self._wake.clear()
 
     async def _connect(self) -> None:
         """A new session.  Answers may have been lost with the old one: what we hold unknowingly goes back."""
