@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -83,6 +84,7 @@ async def work(
 ) -> None:
     """One worker, with these signals and the end of this parent bound to its drain."""
     app = load()
+    calm_the_collector()
     async with reachable(settings) as dsn:
         await schema.check(settings.listen_url or dsn)
         worker = Worker(app, dsn=dsn, settings=settings, roles=app.select(roles), concurrency=concurrency)
@@ -91,6 +93,16 @@ async def work(
             loop.add_signal_handler(number, worker.drain)
         _watching = None if parent is None else loop.create_task(drain_without(parent, worker))
         await worker.run()
+
+
+def calm_the_collector() -> None:
+    """The process is ours: what it has loaded stays, and batches of tasks come and go too often to look at each.
+
+    A fifth of the CPU that a no-op task costs; a full collection stalls an exchange by 15 ms and more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 async def drain_without(parent: BaseProcess, worker: Worker) -> None:
