@@ -239,9 +239,7 @@ async def test_a_task_that_is_never_due_keeps_nobody_awake(
 ) -> None:
     app, seen = recording("a")
     async with working(app, dsn):
-        await db.execute(
-            "insert into taskq.tasks (role, payload, run_at) values ('a', '{\"n\": 0}', 'infinity')"
-        )
+        await insert(db, run_at="infinity")
         await asleep(db)
         await play(queue, "a", {"n": 2})
         before = resource.getrusage(resource.RUSAGE_SELF)

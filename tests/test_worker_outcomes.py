@@ -15,6 +15,7 @@ import pytest
 
 from support import eventually
 from taskq import App, Fail, Queue, Retry, Snooze, SyncTask, Task
+from taskq.database import Pool
 from worker_process import play, working
 
 NOW = [timedelta(0)]
@@ -379,3 +380,28 @@ async def test_a_thread_cannot_be_stopped_but_its_task_times_out_and_its_writes_
         go_on.set()
         await eventually(lambda: heard == ["LeaseLost"])
     assert await db.fetchval("select count(*) from taskq.logs") == 0
+
+
+async def test_an_attempt_that_has_ended_does_not_time_out_while_its_end_waits_to_be_written(
+    dsn: str, queue: Queue, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, back, fetch_value, writes = App(), asyncio.Event(), Pool.fetch_value, []
+
+    @app.role("break")
+    async def break_(task: Task) -> None:
+        raise ValueError("broken")
+
+    async def away(self: Pool, query: str, *args: Any) -> Any:
+        if query == "fail":
+            writes.append(args)
+            await back.wait()
+        return await fetch_value(self, query, *args)
+
+    monkeypatch.setattr(Pool, "fetch_value", away)
+    async with working(app, dsn, grace=0.2):
+        id = await queue.enqueue("break", timeout=timedelta(seconds=0.2), max_attempts=1)
+        await eventually(lambda: writes)
+        await asyncio.sleep(0.8)  # its timeout and its grace are long over
+        back.set()
+        assert (await queue.wait(id, timeout=timedelta(seconds=5))).error == "broken"
+    assert len(writes) == 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +15,7 @@ import pytest
 
 from support import eventually
 from taskq import App, LeaseLost, Queue, SyncTask, Task
+from taskq.worker.stage import Stage
 from worker_process import working
 
 
@@ -181,4 +184,26 @@ async def test_a_task_that_was_deleted_while_it_ran_is_forgotten(
         await running(db, id)
         await db.execute("delete from taskq.tasks where id = $1", id)
         await eventually(lambda: ends == ["cancelled"])
+        await eventually(lambda: worker.free() == 10)
+
+
+async def test_an_attempt_that_is_told_to_stop_before_its_first_step_frees_its_slot(
+    dsn: str, queue: Queue, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, begin = App(), Stage.start
+
+    @app.role("run")
+    async def run(task: Task) -> int:
+        return task.attempt
+
+    def begin_and_stop(stage: Stage, claims: Sequence[Any]) -> None:
+        monkeypatch.undo()
+        begin(stage, claims)
+        stage.release_all(5)
+
+    monkeypatch.setattr(Stage, "start", begin_and_stop)
+    async with working(app, dsn) as worker:
+        ids = await queue.enqueue_many([{"role": "run"} for _ in range(5)])
+        for id in ids:
+            assert await queue.result(id, timeout=timedelta(seconds=5)) == 1
         await eventually(lambda: worker.free() == 10)

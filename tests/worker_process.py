@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,20 @@ def settings_for(
 
 @asynccontextmanager
 async def working(
-    app: App, dsn: str, *, concurrency: int = 10, roles: Sequence[str] | None = None, **times: float
+    app: App,
+    dsn: str,
+    *,
+    concurrency: int = 10,
+    roles: Sequence[str] | None = None,
+    pooled: bool = False,
+    **times: float,
 ) -> AsyncIterator[Worker]:
-    """A worker in this process, registered when the block begins and drained when it ends."""
-    worker = Worker(app, dsn=dsn, settings=settings_for(dsn, **times), roles=roles, concurrency=concurrency)
+    """A worker in this process, registered when the block begins and drained when it ends.
+
+    `pooled`: as if the database were a transaction pooler, and listened to directly.
+    """
+    settings = replace(settings_for(dsn, **times), listen_url=dsn if pooled else None)
+    worker = Worker(app, dsn=dsn, settings=settings, roles=roles, concurrency=concurrency)
     running = asyncio.create_task(worker.run())
     session = await asyncpg.connect(dsn)
     try:

@@ -96,7 +96,7 @@ async def work(
 
 
 def calm_the_collector() -> None:
-    """The process is ours: what it has loaded stays, and batches of tasks come and go too often to look at each.
+    """The process is ours: what it has loaded stays, and tasks come and go too often to look at each batch.
 
     A fifth of the CPU that a no-op task costs; a full collection stalls an exchange by 15 ms and more.
     """
