@@ -17,7 +17,7 @@ language sql stable as $$
     select r, taskq.level_below(r, 32768, -32769) from unnest(_roles) r
     union all
     select l.role, taskq.level_below(l.role, l.priority, -32769) from level l where l.priority is not null)
-  select extract(epoch from min(n.run_at) - clock_timestamp())
+  select date_part('epoch', min(n.run_at)) - date_part('epoch', clock_timestamp())   -- infinity is a time, too
   from level l cross join lateral (
     select q.run_at from taskq.tasks q
     where q.status = 'queued' and q.role = l.role and q.priority = l.priority and q.run_at > now()

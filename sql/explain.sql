@@ -66,8 +66,8 @@ begin
     return format('queued, but no live worker plays role %s%s%s; start one: taskq worker --roles %1$s',
       _task.role, case when _draining > 0 then format(' (%s draining)', _draining) else '' end, _why);
   elsif _task.run_at > clock_timestamp() then
-    return format('queued, not before %s (in %s)%s; to run it now: select taskq.retry(%L)',
-      _task.run_at, taskq.ago(_task.run_at - clock_timestamp()), _why, _task.id);
+    return format('queued, not before %s%s%s; to run it now: select taskq.retry(%L)', _task.run_at,
+      case when isfinite(_task.run_at) then format(' (in %s)', taskq.ago(_task.run_at - clock_timestamp())) else '' end, _why, _task.id);
   end if;
   _before := (select count(*) from (
     select from taskq.tasks t
