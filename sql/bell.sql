@@ -12,14 +12,28 @@ return 7731;
 comment on function taskq.bell_class() is 'The first key of every advisory lock of the bell.';
 
 -- ring: somebody asleep plays one of these roles; wake him at commit.
-create function taskq.ring(_roles text[]) returns void
+create function taskq.ring(_roles text[]) returns boolean
 language plpgsql as $$
+declare
+  _role text;
 begin
-  perform pg_advisory_xact_lock_shared(taskq.bell_class(), hashtext(r)) from unnest(_roles) r where r is not null order by hashtext(r);
+  if cardinality(_roles) > 1 then
+    _roles := array(select distinct r from unnest(_roles) r where r is not null order by r);
+  end if;
+  foreach _role in array coalesce(_roles, '{}') loop
+    -- as an expression: `perform` would cost ten times as much, at every insert
+    if pg_advisory_xact_lock_shared(taskq.bell_class(), hashtext(_role)) is null then
+      return false;
+    end if;
+  end loop;
   -- a new statement, so a new snapshot: marks that were committed before we got the lock are seen
+  if not exists (select from taskq.sleepers s where s.role = any(_roles)) then
+    return false;
+  end if;
   perform pg_notify('taskq', s.role) from (select distinct role from taskq.sleepers where role = any(_roles)) s;
+  return true;
 end $$;
-comment on function taskq.ring(text[]) is 'Wakes the workers that sleep and play one of these roles, when this transaction commits.';
+comment on function taskq.ring(text[]) is 'Wakes the workers that sleep and play one of these roles, when this transaction commits; true when there are any.';
 
 -- doze: is nobody in between his look for sleepers and his commit?  Then the next claim is the last one.
 create function taskq.doze(_roles text[]) returns boolean

@@ -46,8 +46,9 @@ declare
   _roles text[];
   _waiting uuid[];
   _children uuid[];
+  _rung boolean;
 begin
-  select array_agg(distinct n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}'),
+  select array_agg(n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}'),
          array_agg(n.id) filter (where n.parent_id is not null)
   into _roles, _waiting, _children
   from arrived n;
@@ -62,7 +63,7 @@ begin
     _roles := _roles || taskq.connect(_waiting);
   end if;
   if _roles is not null then
-    perform taskq.ring(_roles);
+    _rung := taskq.ring(_roles);
   end if;
   return null;
 end $$;

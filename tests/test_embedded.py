@@ -24,7 +24,7 @@ from taskq.embedded.owner import Owner
 from taskq.errors import NoDatabase
 from taskq.settings import Settings
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 QUICK = {"fsync": "off"}
 AS_ROOT = os.geteuid() == 0
 OLD = Path("/usr/lib/postgresql/15/bin")

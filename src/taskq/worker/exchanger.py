@@ -167,7 +167,8 @@ class Exchanger:
             self._in_flight, self._failures = [], 0
             claims = self._sort_out(rows, now)
             if want:
-                self._sleep.learn(plan, want, len(claims), now)
+                took = asyncio.get_running_loop().time() - now
+                self._sleep.learn(plan, want, len(claims), now, took)
             if claims:
                 self._slots.start(claims)
             if want and self._sleep.must_doze:

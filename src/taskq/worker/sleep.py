@@ -12,6 +12,9 @@ import random
 from typing import NamedTuple
 
 STRAGGLERS_EVERY = 1.0  # seconds between two looks from the beginning while there is work
+STRAGGLERS_SHARE = (
+    20.0  # or so many times what the last one took: under a held snapshot they take ever longer
+)
 BUSY_AFTER = 0.1  # seconds of filled slots after which the worker takes its mark off
 
 
@@ -39,6 +42,7 @@ class Sleep:
         self._rung = self._marked = self._dozed = False
         self._claimed_since_all = False
         self._looked_at_all = self._filled_since = 0.0
+        self._stragglers_every = STRAGGLERS_EVERY
         self._next_due: float | None = None
 
     def ring(self) -> None:
@@ -53,7 +57,7 @@ class Sleep:
 
     def plan(self, want: int, now: float) -> Plan:
         """What the next exchange does."""
-        everything = self.look is Look.ALL or now - self._looked_at_all > STRAGGLERS_EVERY
+        everything = self.look is Look.ALL or now - self._looked_at_all > self._stragglers_every
         plan = Plan(everything, self._mark(now) if want else None, self._rung)
         self._rung = False
         return plan
@@ -67,10 +71,11 @@ class Sleep:
         self._marked, self._dozed = True, False  # already now: look_at_all may take it back meanwhile
         return True
 
-    def learn(self, plan: Plan, want: int, got: int, now: float) -> None:
-        """How many of those that it wanted the exchange got."""
+    def learn(self, plan: Plan, want: int, got: int, now: float, took: float) -> None:
+        """How many of those that it wanted the exchange got, and how long it took."""
         if plan.everything:
             self._looked_at_all, self._claimed_since_all = now, False
+            self._stragglers_every = max(STRAGGLERS_EVERY, STRAGGLERS_SHARE * took)
         self._claimed_since_all = self._claimed_since_all or got > 0
         if got == want:
             self._filled_since = self._filled_since or now
@@ -104,7 +109,7 @@ class Sleep:
         if self._next_due is not None:
             until = min(until, self._next_due)
         if self._claimed_since_all:
-            until = min(until, max(now, self._looked_at_all + STRAGGLERS_EVERY))
+            until = min(until, max(now, self._looked_at_all + self._stragglers_every))
         return until
 
     def oversleep(self, until: float) -> bool:
