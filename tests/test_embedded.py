@@ -121,7 +121,7 @@ async def the_row_in_time(server: Server) -> object:
     while True:
         try:
             return await the_row(server)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             assert time.monotonic() < deadline, "the server did not come back in time"
             await asyncio.sleep(0.01)
 
