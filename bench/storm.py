@@ -28,14 +28,14 @@ insert into taskq.sleepers (role, worker_id) values ('noop', '00000000-0000-0000
 
 async def storm(run: Run) -> list[Figure]:
     """Inserts a second: with the trigger, without it, and with a sleeper."""
-    seconds = run.size(8, 1)
+    seconds = run.size(6, 1)
     found = await run.interleave(
         {
             "silent": partial(inserts, run, seconds, ""),
             "dropped": partial(inserts, run, seconds, NO_TRIGGER),
             "ringing": partial(inserts, run, seconds, ONE_SLEEPER),
         },
-        rounds=5,
+        rounds=9,
     )
     silent, dropped, ringing = found["silent"], found["dropped"], found["ringing"]
     return [

@@ -44,23 +44,28 @@ create function taskq.arrive() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   _roles text[];
+  _related boolean;
   _waiting uuid[];
   _children uuid[];
   _rung boolean;
 begin
-  select array_agg(n.role) filter (where n.status = 'queued'), array_agg(n.id) filter (where n.depends_on <> '{}'),
-         array_agg(n.id) filter (where n.parent_id is not null)
-  into _roles, _waiting, _children
+  -- one aggregate and one flag: three aggregates cost 7 % of a lone insert
+  select array_agg(n.role) filter (where n.status = 'queued'), bool_or(n.parent_id is not null or n.depends_on <> '{}')
+  into _roles, _related
   from arrived n;
-  -- a descendant further up in the statement than its ancestors took one of them for the root
-  while _children is not null loop
-    update taskq.tasks t set mission_id = p.mission_id
-    from taskq.tasks p
-    where t.id = any(_children) and p.id = t.mission_id and p.mission_id <> p.id;
-    exit when not found;
-  end loop;
-  if _waiting is not null then
-    _roles := _roles || taskq.connect(_waiting);
+  if _related then
+    _children := array(select n.id from arrived n where n.parent_id is not null);
+    -- a descendant further up in the statement than its ancestors took one of them for the root
+    loop
+      update taskq.tasks t set mission_id = p.mission_id
+      from taskq.tasks p
+      where t.id = any(_children) and p.id = t.mission_id and p.mission_id <> p.id;
+      exit when not found;
+    end loop;
+    _waiting := array(select n.id from arrived n where n.depends_on <> '{}');
+    if _waiting <> '{}' then
+      _roles := _roles || taskq.connect(_waiting);
+    end if;
   end if;
   if _roles is not null then
     _rung := taskq.ring(_roles);
