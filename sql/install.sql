@@ -4,10 +4,11 @@
 -- structure: changed only by revisions in alembic/versions
 \ir states.sql
 \ir tables.sql
+\ir agent_tables.sql
 
 -- the revision that these tables are, so that `taskq migrate` can go on from here
 create table taskq.alembic_version (version_num varchar(32) not null constraint alembic_version_pkc primary key);
-insert into taskq.alembic_version values ('0001');
+insert into taskq.alembic_version values ('0002');
 
 -- logic: laid again after every upgrade
 \ir guard.sql
@@ -17,7 +18,12 @@ insert into taskq.alembic_version values ('0001');
 \ir lifecycle.sql
 \ir exchange.sql
 \ir operate.sql
-\ir agents.sql
+\ir gate.sql
+\ir budgets.sql
+\ir turns.sql
+\ir tools.sql
+\ir steps.sql
+\ir control.sql
 \ir maintenance.sql
 \ir explain.sql
 \ir views.sql

@@ -15,6 +15,8 @@ TaskqError
     ├── Retry            try again after a while; spends an attempt
     ├── Fail             give up now
     └── Snooze           try again after a while; spends no attempt
+
+Suspended is no error: it carries a handler out of its attempt while its task waits for something.
 """
 
 from __future__ import annotations
@@ -109,3 +111,10 @@ class Snooze(Outcome):
     def __init__(self, after: timedelta, message: str = "snoozed") -> None:
         super().__init__(message)
         self.after = after
+
+
+class Suspended(BaseException):
+    """The task waits now, in the database; its lease is given up, and a later attempt goes on from here.
+
+    Not an Exception: a handler's own `except Exception` must not swallow it.
+    """

@@ -60,6 +60,10 @@ class Line(Protocol):
 
     async def log(self, task: Attempt, text: str) -> None: ...
 
+    async def call(self, task: Attempt, query: str, *args: Any) -> Any: ...
+
+    async def rows(self, task: Attempt, query: str, *args: Any) -> list[Any]: ...
+
     async def messages(self, task: Attempt) -> list[Message]: ...
 
     async def append_message(self, task: Attempt, message: Message) -> None: ...
@@ -137,6 +141,20 @@ class Task(Attempt):
         :raises LeaseLost: another worker owns the task now.
         """
         await self._line.log(self, text)
+
+    async def call(self, query: str, *args: Any) -> Any:
+        """Call a worker's function of the schema, by the name of its statement, under this attempt's lease.
+
+        The statement's first three arguments are the worker, the task and the lease; `args` follow.
+
+        :returns: the first column of the first row.
+        :raises LeaseLost: another worker owns the task now.
+        """
+        return await self._line.call(self, query, *args)
+
+    async def rows(self, query: str, *args: Any) -> list[Any]:
+        """As `call`, and returns all rows."""
+        return await self._line.rows(self, query, *args)
 
     async def messages(self) -> list[Message]:
         """The conversation of this task as far as it is committed, by this attempt or earlier ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -23,11 +24,17 @@ class DatabaseLine:
     def __init__(self, pool: Pool, worker: UUID) -> None:
         self._pool, self._worker = pool, worker
 
+    async def call(self, task: Attempt, query: str, *args: Any) -> Any:
+        return await self._patiently(self._pool.fetch_value, query, self._worker, task.id, task.lease, *args)
+
+    async def rows(self, task: Attempt, query: str, *args: Any) -> list[Any]:
+        return list(await self._patiently(self._pool.fetch, query, self._worker, task.id, task.lease, *args))
+
     async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None:
-        await self._write("progress", self._worker, task.id, task.lease, fraction, clean(note))
+        await self.call(task, "progress", fraction, clean(note))
 
     async def log(self, task: Attempt, text: str) -> None:
-        await self._write("log", self._worker, task.id, task.lease, clean(text))
+        await self.call(task, "log", clean(text))
 
     async def messages(self, task: Attempt) -> list[Message]:
         return [
@@ -37,11 +44,9 @@ class DatabaseLine:
 
     async def append_message(self, task: Attempt, message: Message) -> None:
         usage = None if message.usage is None else msgspec.json.encode(message.usage).decode()
-        await self._write(
+        await self.call(
+            task,
             "append_message",
-            self._worker,
-            task.id,
-            task.lease,
             message.seq,
             message.role,
             message.body,
@@ -51,12 +56,11 @@ class DatabaseLine:
             message.simulated,
         )
 
-    async def _write(self, query: str, *args: Any) -> None:
+    async def _patiently(self, send: Callable[..., Awaitable[Any]], query: str, *args: Any) -> Any:
         """However long the database is away: that is no fault of the handler, and the task is still his."""
         for failures in count(1):
             try:
-                await self._pool.fetch_value(query, *args)
-                return
+                return await send(query, *args)
             except ConnectionError as error:
                 log.warning("%s is not written yet: %s", query, error)
                 await asyncio.sleep(pause(failures))

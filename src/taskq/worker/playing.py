@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from taskq.app import Role
+from taskq.errors import Suspended
 from taskq.task import Line, SyncTask, Task
 from taskq.worker.outcome import BadPayload
 from taskq.worker.processes import run_in_process
@@ -70,7 +71,7 @@ class Playing:
                 result = await role.handler(self.task)
             else:
                 result = await self._play_another_way()
-        except (asyncio.CancelledError, Exception, SystemExit) as error:
+        except (asyncio.CancelledError, Exception, Suspended, SystemExit) as error:
             self._end()
             if not self.over:
                 if self.why is None:

@@ -15,7 +15,7 @@ import msgspec
 
 from taskq.app import Role
 from taskq.client import encode
-from taskq.errors import DatabaseError, InvalidTask, LeaseLost, Snooze
+from taskq.errors import DatabaseError, InvalidTask, LeaseLost, Snooze, Suspended
 from taskq.task import Line, SyncTask, Task
 from taskq.worker.clock import Clock
 from taskq.worker.exchanger import Finished
@@ -182,7 +182,9 @@ class Stage:
 
     def raised(self, playing: Playing, error: BaseException) -> None:
         """The handler raised."""
-        if isinstance(error, Snooze) and isinstance(error.after, timedelta):
+        if isinstance(error, Suspended):
+            self._forget(playing)  # its task waits already, and gave up its lease
+        elif isinstance(error, Snooze) and isinstance(error.after, timedelta):
             self._release(playing, error.after)
         elif isinstance(error, LeaseLost):
             self._forget(playing)

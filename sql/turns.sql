@@ -1,4 +1,4 @@
--- Agents: the conversation of a task, one committed row per finished message.
+-- Turns: one transaction before a model call, one after it.
 
 -- append_message: a message is finished; what it cost is never paid again.
 create function taskq.append_message(_worker uuid, _id uuid, _lease bigint, _seq integer, _role text, _body text,

@@ -1,0 +1,2 @@
+-- Control: what people say to a running agent.
+select 1;

@@ -1,0 +1,2 @@
+-- Gate: the rate limits of model providers, shared by all workers.
+select 1;

@@ -1,0 +1,2 @@
+-- Tools: the ledger of tool calls, and what a role may call.
+select 1;
