@@ -107,7 +107,8 @@ begin
   end if;
   return case _task.status
     when 'blocked' then taskq.explain_blocked(_task)
-    when 'awaiting_approval' then format('awaits the approval of a person: select taskq.approve(%L, actor) or taskq.reject(%1$L, actor, reason)', _id)
+    when 'awaiting_approval' then format('awaits the approval of a person%s: select taskq.approve(%L, actor) or taskq.reject(%2$L, actor, reason)',
+      coalesce(': ' || taskq.line(taskq.why_parked(_id)), ''), _id)
     when 'queued' then taskq.explain_queued(_task)
     when 'in_progress' then taskq.explain_running(_task)
     when 'completed' then format('completed %s ago%s; final: to do it again, select taskq.rerun(%L)',

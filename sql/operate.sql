@@ -52,6 +52,9 @@ begin
   set status = 'queued', run_at = greatest(t.run_at, now()), approved_at = now(), approved_by = coalesce(_actor, session_user)
   where t.id = _id;
   perform taskq.done();
+  -- the call that it was parked for, if it was
+  update taskq.tool_calls c set approved_by = coalesce(_actor, session_user)
+  where c.task_id = _id and c.finished_at is null and c.approved_by is null and (c.needs_approval or c.status = 'started' and c.effect = 'unsafe');
   perform taskq.note(_id, 'approve', 'awaiting_approval', 'queued', _actor, _note);
   perform taskq.ring(array[_task.role]);
   return 'queued';

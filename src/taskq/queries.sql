@@ -45,10 +45,46 @@ select taskq.progress($1, $2, $3, $4, $5)
 select taskq.log($1, $2, $3, $4)
 
 -- name: messages
-select seq, role, body, stop_reason, model, usage, simulated, attempt from taskq.messages where task_id = $1 order by seq
+select seq, role, body, stop_reason, model, usage, simulated, attempt, request_id, cost::float8 as cost from taskq.messages where task_id = $1 order by seq
 
--- name: append_message
-select taskq.append_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+-- name: begin_turn
+select verdict, model, seconds, reason from taskq.begin_turn($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: hold_back
+select taskq.hold_back($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: learn_limits
+select taskq.learn_limits($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: append_turn
+select taskq.append_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+
+-- name: adopt_policy
+select taskq.adopt_policy($1, $2, $3, $4)
+
+-- name: tool_calls
+-- the attempt's id and lease are not asked for: reading needs no lease
+select call_id, turn, tool, effect, status, approved_by, attempt from taskq.tool_calls
+where task_id = $2 and $1::uuid is not null and $3::bigint is not null order by turn, place
+
+-- name: steers_to_come
+select id, text, actor from taskq.steers
+where task_id = $2 and done_at is null and verb = 'say' and $1::uuid is not null and $3::bigint is not null order by id
+
+-- name: intend
+select verdict, reason from taskq.intend($1, $2, $3, $4)
+
+-- name: settle_call
+select taskq.settle_call($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: park
+select taskq.park($1, $2, $3, $4)::text
+
+-- name: steer
+select taskq.steer($1, $2, $3)
+
+-- name: pause
+select taskq.pause($1, $2, $3)
 
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
