@@ -41,5 +41,8 @@ begin
     taskq.insertable(), taskq.await(uuid) to taskq_client;
   grant execute on function taskq.cancel(uuid, text, text), taskq.retry(uuid, text, text), taskq.requeue(uuid, text, text),
     taskq.rerun(uuid, text, text), taskq.approve(uuid, text, text), taskq.reject(uuid, text, text),
-    taskq.complete(uuid, jsonb, text, text), taskq.steer(uuid, text, text), taskq.pause(uuid, text, text), taskq.tend() to taskq_operator;
+    taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;
+  grant execute on function taskq.set_gate(text, text, integer, bigint, text), taskq.resume_gate(text, text, text),
+    taskq.set_budget(text, text, jsonb, text) to taskq_operator;
+  grant execute on function taskq.steer(uuid, text, text), taskq.pause(uuid, text, text) to taskq_operator;
 end $$;

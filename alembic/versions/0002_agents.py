@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "drop table taskq.checks, taskq.reservations, taskq.budgets, taskq.gates, taskq.signals, "
+        "drop table taskq.checks, taskq.clocks, taskq.reservations, taskq.budgets, taskq.gates, taskq.signals, "
         "taskq.steps, taskq.steers, taskq.policies, taskq.tool_calls"
     )
     op.execute("drop domain taskq.effect")

@@ -134,6 +134,7 @@ create table taskq.gates (
   filled_at           timestamptz not null default clock_timestamp(),
   paused_until        timestamptz,
   reason              text,
+  set_by              text,
   primary key (provider, model),
   constraint limits_are_positive check (requests_per_minute > 0 and tokens_per_minute > 0)
 );
@@ -146,7 +147,8 @@ comment on column taskq.gates.requests is 'How many requests were left at filled
 comment on column taskq.gates.tokens is 'How many tokens were left at filled_at.';
 comment on column taskq.gates.filled_at is 'When the two were counted.';
 comment on column taskq.gates.paused_until is 'Nobody asks before that; infinity until somebody resumes it.';
-comment on column taskq.gates.reason is 'Why it is paused.';
+comment on column taskq.gates.reason is 'Why it is paused, or who resumed it.';
+comment on column taskq.gates.set_by is 'Who set the limits; null when they come from the provider''s headers.';
 
 create table taskq.budgets (
   scope         text not null,
@@ -162,6 +164,7 @@ create table taskq.budgets (
   turns_used      integer not null default 0,
   tool_calls_used integer not null default 0,
   seconds_used    double precision not null default 0,
+  set_by        text,
   primary key (scope, key),
   constraint scope_is_task_mission_or_role check (scope in ('task', 'mission', 'role'))
 );
@@ -179,6 +182,17 @@ comment on column taskq.budgets.cost_used is 'US dollars spent, and reserved.';
 comment on column taskq.budgets.turns_used is 'Turns taken, and reserved.';
 comment on column taskq.budgets.tool_calls_used is 'Tool calls started.';
 comment on column taskq.budgets.seconds_used is 'Seconds that attempts ran.';
+comment on column taskq.budgets.set_by is 'Who set the limits; null when they are the manifest''s.';
+
+create table taskq.clocks (
+  task_id    uuid primary key references taskq.tasks on delete cascade,
+  lease      bigint not null,
+  counted_at timestamptz not null
+);
+comment on table taskq.clocks is 'Until when the running time of a task that is under a budget is counted.';
+comment on column taskq.clocks.task_id is 'The task.';
+comment on column taskq.clocks.lease is 'The attempt that was counted.';
+comment on column taskq.clocks.counted_at is 'Until when.';
 
 create table taskq.reservations (
   task_id uuid primary key references taskq.tasks on delete cascade,

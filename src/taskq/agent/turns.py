@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -111,7 +110,7 @@ class Asking:
     async def _wait(self, seconds: float, reason: str | None) -> None:
         """In the slot for a moment, else without it.  A little later than told, so that not all return at once."""
         if seconds > PATIENCE:
-            after = min(seconds * random.uniform(1.0, 1.1), LONGEST_SNOOZE)
+            after = min(seconds, LONGEST_SNOOZE)
             raise Snooze(timedelta(seconds=after), f"the provider's gate is closed: {reason or 'its rate limit'}")
         await asyncio.sleep(seconds)
 
