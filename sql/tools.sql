@@ -1,12 +1,11 @@
 -- Tools: the ledger of tool calls, and what a role may call.
 
--- common: the elements of the first array that are in the second, too; what an absent array says is not limited.
+-- common: the elements of the first array that are in the second, too.
 create function taskq.common(_these jsonb, _those jsonb) returns jsonb
 language sql immutable as $$
-  select case when _these is null then _those when _those is null then _these
-    else coalesce((select jsonb_agg(e order by n) from jsonb_array_elements(_these) with ordinality u (e, n) where _those @> jsonb_build_array(e)), '[]') end
+  select coalesce(jsonb_agg(e order by n), '[]') from jsonb_array_elements(_these) with ordinality u (e, n) where _those @> jsonb_build_array(e)
 $$;
-comment on function taskq.common(jsonb, jsonb) is 'What two arrays have in common, in the order of the first; an absent one limits nothing.';
+comment on function taskq.common(jsonb, jsonb) is 'What two arrays have in common, in the order of the first.';
 
 -- policy_above: what the nearest ancestor that is an agent may do.
 create function taskq.policy_above(_id uuid) returns jsonb

@@ -11,7 +11,7 @@ import pytest
 from fake_worker import FakeWorker, Row
 from graphs import ROLE, insert, row, status
 
-ALL = {"tools": ["look", "write", "submit_result"], "repositories": None}
+ALL = {"tools": ["look", "write", "submit_result"], "repositories": ["/srv/a", "/srv/b"]}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_a_later_manifest_narrows_and_never_widens(db, worker):
     claim = await claim_agent(db, worker)
     await worker.fail(claim, "worker_lost")
     again = await worker.claim_one()
-    wider = {"tools": ["shell", "look", "submit_result"], "repositories": None}
+    wider = {"tools": ["shell", "look", "submit_result"], "repositories": ["/srv/c", "/srv/b"]}
     assert (await worker.call("adopt_policy", again, wider))[0]["tools"] == ["look", "submit_result"]
     await worker.fail(again, "worker_lost")
     third = await worker.claim_one()
@@ -119,9 +119,9 @@ async def test_a_childs_rights_are_within_its_parents(db, worker):
     parent = await claim_agent(db, worker)
     await insert(db, parent_id=parent["id"])
     child = await worker.claim_one()
-    more = {"tools": ["write", "shell", "submit_result"], "repositories": ["/srv/*"]}
+    more = {"tools": ["write", "shell", "submit_result"], "repositories": ["/srv/b", "/srv/c"]}
     policy = (await worker.call("adopt_policy", child, more))[0]
-    assert policy == {"tools": ["write", "submit_result"], "repositories": ["/srv/*"]}
+    assert policy == {"tools": ["write", "submit_result"], "repositories": ["/srv/b"]}
 
 
 async def test_what_needs_approval_runs_after_it_and_names_who_gave_it(db, worker):
@@ -177,7 +177,7 @@ async def test_a_limit_closes_the_gate_for_all_and_costs_no_budget(db, worker):
     for claim in (first, second):
         verdict = await worker.call("begin_turn", claim, *ask)
         assert verdict["verdict"] == "wait"
-        assert 1 < verdict["seconds"] <= 2
+        assert 1 < verdict["seconds"] <= 2.5  # with its jitter
     fallback = await worker.call("begin_turn", first, 0, "anthropic", ["m", "n"], [10, 10], [0, 0])
     assert (fallback["verdict"], fallback["model"]) == ("ask", "n")
 
