@@ -17,6 +17,9 @@ Block = dict[str, Any]
 Clean = Callable[[Any], Any]
 Propose = Callable[[list[Block]], tuple[list[dict[str, Any]], str | None]]
 
+LATEST = 41
+"""How many messages a look back takes in."""
+
 _COUNTED = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
@@ -101,19 +104,10 @@ class Conversation:
         answered = {block.get("tool_use_id") for block in self.sent[-1]["content"]}
         return [call for call in calls if call["id"] not in answered]
 
-    def exchanges(self) -> list[tuple[Block, str, bool]]:
-        """Every answered tool call in order, with the text of its result and whether that is an error."""
-        calls: dict[str, Block] = {}
-        answered = []
-        for message in self.sent:
-            for block in message["content"]:
-                if block["type"] == "tool_use":
-                    calls[block["id"]] = block
-                elif block["type"] == "tool_result":
-                    answered.append(
-                        (calls[block["tool_use_id"]], block["content"], bool(block.get("is_error")))
-                    )
-        return answered
+    def latest(self) -> list[dict[str, Any]]:
+        """The last messages, from one of the model's on."""
+        last = self.sent[-LATEST:]
+        return last[1:] if last and last[0]["role"] == "user" else last
 
     def usage(self) -> dict[str, int]:
         """The tokens of all turns together, those before a crash included."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from taskq.agent import prompt
-from taskq.agent.breaker import Breaker
+from taskq.agent.breaker import GO_ON, Breaker, reason, warning
 from taskq.agent.claude import Claude
-from taskq.agent.conversation import Block, Clean, Conversation, Outcome, text_of, tool_calls
+from taskq.agent.conversation import Block, Conversation, Outcome, text_of
 from taskq.agent.executor import Executor
 from taskq.agent.inspection import Inspection
 from taskq.agent.manifest import Manifest
@@ -34,7 +34,7 @@ class Run:
     """One attempt of an agent at a task.
 
     :param tools: what it may call, by name.
-    :param workspace: where its file tools work; None when it has none.
+    :param workspace: where its file tools work.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Run:
         conversation: Conversation,
         *,
         tools: dict[str, Tool],
-        workspace: Workspace | None,
+        workspace: Workspace,
         prices: Prices,
     ) -> None:
         self.task, self.manifest, self.conversation = task, manifest, conversation
@@ -61,8 +61,7 @@ class Run:
             when_unknown=manifest.unknown_outcome,
         )
         self.asking = Asking(task, manifest, claude, conversation, prices)
-        self.breaker = Breaker(warn_after=manifest.repeat_warning, park_after=manifest.repeat_limit)
-        self.inspection = Inspection(task, manifest, workspace, conversation)
+        self.inspection = Inspection(task, manifest, workspace, tools.get(SUBMIT))
         self.request = self._request(list(tools.values()))
 
     async def to_its_end(self) -> dict[str, Any]:
@@ -96,6 +95,8 @@ class Run:
             )
         elif resumed := self.conversation.resumed_turns:
             await self.task.progress(None, f"resumed after turn {resumed}")
+            if self.conversation.is_the_models_turn():
+                await self._break_loops(resumed=True)
 
     async def _ask(self) -> None:
         """Have the model finish one message, and commit it."""
@@ -123,8 +124,8 @@ class Run:
         return None
 
     async def _hands_in(self, call: Block) -> bool:
-        fault = self.inspection.fault(call["input"])
-        report = fault if fault else await self.inspection.report(call["input"])
+        """Whether the submission counts; if not, the model is told why."""
+        report = await self.inspection.report(call["input"])
         if report is None:
             await self.executor.settle(call, "accepted")
             return True
@@ -132,18 +133,22 @@ class Run:
         return False
 
     async def _accepts(self, text: str) -> bool:
+        """Whether the last words count as the result; if not, the model is told why."""
         report = await self.inspection.report(text)
         if report is not None:
             await self.conversation.tell([{"type": "text", "text": report}])
         return report is None
 
-    async def _break_loops(self) -> None:
+    async def _break_loops(self, *, resumed: bool = False) -> None:
         """An agent that does the same again and again is told so; then a person looks at it."""
-        match self.breaker.verdict(self.conversation.exchanges()):
-            case "warn":
-                await self.conversation.tell([{"type": "text", "text": self.breaker.warning()}])
-            case "park":
-                await self.executor.park(self.breaker.reason())
+        breaker = Breaker(self.manifest.repeat_warning, self.manifest.repeat_limit)
+        verdicts = breaker.read(self.conversation.latest())
+        if "park" in verdicts.values():
+            if not (resumed and await self.task.call("was_let_go")):
+                await self.executor.park(reason(verdicts))
+            await self.conversation.tell([{"type": "text", "text": GO_ON}])
+        elif verdicts and not resumed:
+            await self.conversation.tell([{"type": "text", "text": warning(verdicts)}])
 
     def _more(self, is_last: bool) -> list[Block]:
         """What the model is told behind the results of a turn."""
