@@ -41,5 +41,6 @@ begin
     taskq.insertable(), taskq.await(uuid) to taskq_client;
   grant execute on function taskq.cancel(uuid, text, text), taskq.retry(uuid, text, text), taskq.requeue(uuid, text, text),
     taskq.rerun(uuid, text, text), taskq.approve(uuid, text, text), taskq.reject(uuid, text, text),
-    taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;
+    taskq.complete(uuid, jsonb, text, text), taskq.tend(),
+    taskq.signal(uuid, text, jsonb, text), taskq.fork(uuid, text, text) to taskq_operator;
 end $$;

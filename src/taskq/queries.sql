@@ -50,6 +50,30 @@ select seq, role, body, stop_reason, model, usage, simulated, attempt from taskq
 -- name: append_message
 select taskq.append_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
+-- name: recall
+select name, kind, result from taskq.recall($1, $2, $3)
+
+-- name: record_step
+select taskq.record_step($1, $2, $3, $4, $5)
+
+-- name: sleep
+select taskq.sleep($1, $2, $3, $4, $5)
+
+-- name: await_signal
+select outcome, payload from taskq.await_signal($1, $2, $3, $4, $5)
+
+-- name: spawn
+select children, waits from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb)
+
+-- name: outcomes
+select id, status::text, result, error_kind, error from taskq.outcomes($1, $2, $3, $4)
+
+-- name: signal
+select taskq.signal($1, $2, $3, $4)
+
+-- name: fork
+select taskq.fork($1, $2, $3)
+
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
 
