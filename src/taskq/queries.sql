@@ -94,6 +94,33 @@ select taskq.steer($1, $2, $3)
 -- name: pause
 select taskq.pause($1, $2, $3)
 
+-- name: recall
+select name, kind, result from taskq.recall($1, $2, $3)
+
+-- name: record_step
+select taskq.record_step($1, $2, $3, $4, $5)
+
+-- name: sleep
+select taskq.sleep($1, $2, $3, $4, $5)
+
+-- name: await_signal
+select outcome, payload from taskq.await_signal($1, $2, $3, $4, $5)
+
+-- name: spawn_ahead
+select children from taskq.spawn($1, $2, $3, $4, $5, false)
+
+-- name: spawn
+select children, waits from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb)
+
+-- name: outcomes
+select id, status::text, result, error_kind, error from taskq.outcomes($1, $2, $3, $4)
+
+-- name: signal
+select taskq.signal($1, $2, $3, $4)
+
+-- name: fork
+select taskq.fork($1, $2, $3)
+
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
 

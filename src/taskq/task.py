@@ -14,6 +14,8 @@ from uuid import UUID
 
 import msgspec
 
+from taskq.durable import Diary, Durable
+
 FINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 ERROR_KINDS: Final = frozenset(
@@ -138,11 +140,18 @@ class Attempt:
         return f"<{type(self).__name__} {self.id} {self.role} attempt {self.attempt}>"
 
 
-class Task(Attempt):
-    """What an async handler is given."""
+class Task(Attempt, Durable):
+    """What an async handler is given; with `step`, `sleep`, `signal` and `spawn` of `Durable`."""
 
-    __slots__ = ()
+    __slots__ = ("_pages",)
     _line: Line
+    _pages: Diary
+
+    @property
+    def _diary(self) -> Diary:
+        if not hasattr(self, "_pages"):  # most tasks need none
+            self._pages = Diary()
+        return self._pages
 
     async def progress(self, fraction: float | None = None, note: str | None = None) -> None:
         """Tell people how far the task is.
