@@ -284,7 +284,7 @@ WORDS = {"type": "text", "text": "x"}
         ({**ASK, "messages": []}, "at least one message"),
         ({**ASK, "top_q": 1}, "top_q: Extra inputs"),
         (conversation(("assistant", "x")), 'first message must use the "user" role'),
-        (conversation(("system", "x")), "messages.0.role"),
+        (conversation(("system", "x")), "accepts a top-level `system` parameter"),
         (conversation(("user", "")), "non-empty content"),
         (conversation(("user", [])), "non-empty content"),
         (conversation(("user", [{"type": "text", "text": ""}])), "text content blocks must be non-empty"),
