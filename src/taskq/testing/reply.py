@@ -34,6 +34,7 @@ class Pieces:
 USUAL = Pieces()
 """Into what a stream is cut unless a reply says otherwise."""
 
+
 @dataclass(frozen=True)
 class Reply:
     """A message of the model.
