@@ -107,7 +107,7 @@ select taskq.sleep($1, $2, $3, $4, $5)
 select outcome, payload from taskq.await_signal($1, $2, $3, $4, $5)
 
 -- name: spawn_ahead
-select children from taskq.spawn($1, $2, $3, $4, $5, false)
+select children from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb, false)
 
 -- name: spawn
 select children, waits from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb)

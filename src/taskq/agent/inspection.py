@@ -15,7 +15,7 @@ from taskq.agent.examine import examine, exhausted, report, rows
 from taskq.agent.manifest import Manifest
 from taskq.agent.tools import SUBMIT
 from taskq.agent.workspace import Workspace
-from taskq.durable import Child
+from taskq.durable import Done
 from taskq.task import Task
 from taskq.tool import Tool, ToolError
 
@@ -81,6 +81,6 @@ class Inspection:
             row["tool"] for row in await self._task.rows("tool_calls") if row["status"] == "success"
         )
 
-    async def _review(self, role: str, payload: dict[str, Any], key: str) -> Child:
+    async def _review(self, role: str, payload: dict[str, Any], key: str) -> Done:
         [child] = await self._task.spawn([{"role": role, "name": "review", "payload": payload}], key=key)
         return child
