@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from taskq.agent.gate import RateLimits
 from taskq.agent.text import clean
 from taskq.task import Message, Task
 
@@ -28,6 +29,8 @@ class Turn:
     stop_reason: str | None
     model: str
     usage: dict[str, Any]
+    request_id: str | None = None
+    limits: RateLimits | None = None
 
 
 class Conversation:
