@@ -18,6 +18,23 @@ return coalesce(greatest(least(_asked, _per_minute) - _filled, 0) * 60 / _per_mi
 comment on function taskq.seconds_short(double precision, double precision, double precision) is
   'The seconds until a bucket holds what is asked for; 0 for one without a limit.';
 
+-- hold_gates: the gates of these models, locked in one order.  Who may pass one or another of several holds them all first.
+-- Only those that count: a fleet without limits should not queue up for one row.
+create function taskq.hold_gates(_provider text, _models text[]) returns void
+language plpgsql as $$
+declare
+  _missing text[] := array(select distinct m from unnest('*' || _models) m
+                           where not exists (select from taskq.gates g where g.provider = _provider and g.model = m) order by m);
+begin
+  if _missing <> '{}' then
+    insert into taskq.gates (provider, model) select _provider, m from unnest(_missing) m on conflict do nothing;
+  end if;
+  perform from taskq.gates g
+  where g.provider = _provider and g.model = any('*' || _models) and (g.requests_per_minute is not null or g.tokens_per_minute is not null)
+  order by g.model <> '*', g.model for no key update;
+end $$;
+comment on function taskq.hold_gates(text, text[]) is 'Locks the gates of a provider and of these models that have a limit, in one order; makes those that are missing.';
+
 -- pass_gate: may this call go out now?  Then it is counted.  If not, nothing is written.
 -- The wait is at most a minute, and up to a quarter longer than needed: a pause may be lifted meanwhile, and what
 -- waited together should not return together.
@@ -27,13 +44,7 @@ declare
   _now timestamptz;
   _wait double precision;
 begin
-  if (select count(*) from taskq.gates g where g.provider = _provider and g.model in ('*', _model)) < 2 then
-    insert into taskq.gates (provider, model) values (_provider, '*'), (_provider, _model) on conflict do nothing;
-  end if;
-  -- only those that count: a fleet without limits should not queue up for one row
-  perform from taskq.gates g
-  where g.provider = _provider and g.model in ('*', _model) and (g.requests_per_minute is not null or g.tokens_per_minute is not null)
-  order by g.model <> '*' for no key update;
+  perform taskq.hold_gates(_provider, array[_model]);
   _now := clock_timestamp();
   select max(greatest(
     case when g.paused_until = 'infinity' then 60 else coalesce(extract(epoch from g.paused_until - _now)::double precision, 0) end,

@@ -10,6 +10,7 @@
 | TASKQ_HEARTBEAT      | time between two extensions of the leases                       | 15 s          |
 | TASKQ_GRACE          | how long a draining worker waits for its handlers               | 30 s          |
 | TASKQ_SWEEP          | time between two looks at the queue when no bell rings          | 30 s          |
+| TASKQ_PRICES         | file of the models' prices, in place of the one that is shipped | shipped       |
 | ANTHROPIC_API_KEY    | key of the Messages API                                         | none          |
 | ANTHROPIC_BASE_URL   | address of the Messages API                                     | the public one|
 
@@ -74,6 +75,7 @@ class Settings:
     heartbeat: timedelta = timedelta(seconds=15)
     grace: timedelta = timedelta(seconds=30)
     sweep: timedelta = timedelta(seconds=30)
+    prices: Path | None = None
     anthropic_api_key: str | None = None
     anthropic_base_url: str | None = None
 
@@ -92,6 +94,7 @@ class Settings:
             heartbeat=_duration(env, "TASKQ_HEARTBEAT", cls.heartbeat),
             grace=_duration(env, "TASKQ_GRACE", cls.grace),
             sweep=_duration(env, "TASKQ_SWEEP", cls.sweep),
+            prices=Path(env["TASKQ_PRICES"]).expanduser() if "TASKQ_PRICES" in env else None,
             anthropic_api_key=env.get("ANTHROPIC_API_KEY"),
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL"),
         )

@@ -7,16 +7,21 @@ Nothing here imports the SDK until the first task of an agent runs.
 """
 
 from taskq.agent.claude import Claude
-from taskq.agent.failures import RateLimited, Unavailable
+from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.manifest import Manifest, ManifestError, load_all
+from taskq.agent.prices import Prices, UnknownPrice
 from taskq.agent.roles import add_agents, player, require_key, role
 
 __all__ = [
     "Claude",
+    "Exhausted",
     "Manifest",
     "ManifestError",
+    "Overloaded",
+    "Prices",
     "RateLimited",
     "Unavailable",
+    "UnknownPrice",
     "add_agents",
     "load_all",
     "player",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from taskq.agent.gate import RateLimits
 from taskq.agent.text import clean
 from taskq.task import Message, Task
 
@@ -32,6 +33,7 @@ class Turn:
     model: str
     usage: dict[str, Any]
     request_id: str | None = None
+    limits: RateLimits | None = None
 
     @property
     def tokens(self) -> int:

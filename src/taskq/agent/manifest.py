@@ -14,7 +14,7 @@ system prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,10 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.
+    and `max_attempts` to the task.  `fallback` names the models to ask while `model` may not be asked, in
+    order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
+    `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
+    price table does not know: they count as free of cost.
     """
 
     name: str
@@ -49,6 +52,10 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    fallback: tuple[str, ...] = ()
+    budget: Mapping[str, int | float] | None = None
+    daily_budget: Mapping[str, int | float] | None = None
+    allow_unpriced: bool = False
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -167,6 +174,45 @@ def _timeout(value: object) -> timedelta:
     return timeout
 
 
+def _models(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(model, str) and model.strip() for model in value):
+        raise ValueError("must be a list of models")
+    return tuple(model.strip() for model in value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _money(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e8:
+        raise ValueError("must be US dollars")
+    return value
+
+
+_LIMITS: dict[str, Callable[[object], int | float]] = {
+    "tokens": _whole(1, 10**15),
+    "cost": _money,
+    "turns": _whole(1, 10**9),
+    "tool_calls": _whole(0, 10**9),
+    "seconds": lambda value: _timeout(value).total_seconds(),
+}
+
+
+def _budget(value: object) -> Mapping[str, int | float]:
+    if not isinstance(value, dict) or not value or value.keys() - _LIMITS.keys():
+        raise ValueError(f"must say one or more of {', '.join(_LIMITS)}")
+    limits = {}
+    for name, limit in value.items():
+        try:
+            limits[name] = _LIMITS[name](limit)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return limits
+
+
 _READERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "tools": _globs,
@@ -175,4 +221,8 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
+    "fallback": _models,
+    "budget": _budget,
+    "daily_budget": _budget,
+    "allow_unpriced": _flag,
 }

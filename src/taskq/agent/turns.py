@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from taskq.agent.claude import Claude
 from taskq.agent.conversation import Conversation, Turn
-from taskq.agent.failures import Exhausted, RateLimited
+from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.gate import estimate
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
@@ -86,15 +87,19 @@ class Asking:
         except Exhausted as limit:
             await self._hold_back(model, None, str(limit), exhausted=True)
             return None
-        except RateLimited as limit:
+        except (RateLimited, Overloaded) as limit:
             await self._hold_back(model, limit.after or DEFAULT_PAUSE, str(limit))
             return None
-        except Fail:
-            await self._hold_back(model, None, "")
+        except Unavailable as failure:
+            if not failure.may_have_charged:
+                await self._hold_back(model, None, str(failure))
+            raise
+        except Fail as refusal:
+            await self._hold_back(model, None, str(refusal))
             raise
         if turn.limits is not None and turn.limits.are_news:
             await self._task.call("learn_limits", PROVIDER, model, *turn.limits.as_arguments())
-        return Paid(turn, self._cost(turn))
+        return Paid(turn, self._cost(turn, model))
 
     async def _hold_back(
         self, model: str, after: timedelta | None, reason: str, *, exhausted: bool = False
@@ -114,10 +119,11 @@ class Asking:
             raise Snooze(timedelta(seconds=after), f"the provider's gate is closed: {reason or 'its rate limit'}")
         await asyncio.sleep(seconds)
 
-    def _worst(self, model: str, tokens: int) -> Any:
+    def _worst(self, model: str, tokens: int) -> Decimal:
         price = self._prices.find(model)
-        return 0 if price is None else price.worst(tokens, self._manifest.max_output_tokens)
+        return Decimal(0) if price is None else price.worst(tokens, self._manifest.max_output_tokens)
 
-    def _cost(self, turn: Turn) -> float | None:
-        price = self._prices.find(turn.model)
+    def _cost(self, turn: Turn, asked: str) -> float | None:
+        """The provider may answer with a longer name of the model than it was asked for."""
+        price = self._prices.find(turn.model) or self._prices.find(asked)
         return None if price is None else float(price.cost(turn.usage))
