@@ -62,6 +62,11 @@ select taskq.append_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
 -- name: adopt_policy
 select taskq.adopt_policy($1, $2, $3, $4)
 
+-- name: declare_budgets
+select case when $4::jsonb is not null then taskq.declare_budget($2, $4) end,
+       case when $5::jsonb is not null then taskq.declare_daily_budget((select role from taskq.tasks where id = $2), $5) end
+where $1::uuid is not null and $3::bigint is not null
+
 -- name: tool_calls
 -- the attempt's id and lease are not asked for: reading needs no lease
 select call_id, turn, tool, effect, status, approved_by, attempt from taskq.tool_calls
