@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -57,6 +57,12 @@ def child_environment() -> dict[str, str]:
     """The environment for a server that we start: ours without PG* (it would obey them), secrets, locale."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((*SECRETS, "LC_"))}
     return {**kept, "LC_ALL": "C"}
+
+
+def command_environment(names: Iterable[str]) -> dict[str, str]:
+    """The environment for a command of an agent: PATH, LANG and the named variables, where they are set."""
+    given = {name: os.environ[name] for name in ("PATH", "LANG", *names) if os.environ.get(name)}
+    return {"PATH": os.defpath, **given}
 
 
 @dataclass(frozen=True)

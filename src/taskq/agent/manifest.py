@@ -14,12 +14,14 @@ system prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from taskq.agent.commands import Command, commands
+from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
 from taskq.settings import duration
 
@@ -37,7 +39,8 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.
+    and `max_attempts` to the task.  `repositories` are globs over the checkouts that it may change,
+    `commands` what `run_check` may run.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    repositories: tuple[str, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -175,4 +180,6 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
+    "repositories": repositories,
+    "commands": commands,
 }
