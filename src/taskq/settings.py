@@ -87,6 +87,12 @@ def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
     return frozenset(found - {""})
 
 
+def command_environment(names: Iterable[str]) -> dict[str, str]:
+    """The environment for a command of an agent: PATH, LANG and the named variables, where they are set."""
+    given = {name: os.environ[name] for name in ("PATH", "LANG", *names) if os.environ.get(name)}
+    return {"PATH": os.defpath, **given}
+
+
 @dataclass(frozen=True)
 class Settings:
     """How this process reaches its database and how patient it is.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from taskq.agent.commands import run_command
 from taskq.agent.evidence import submission_schema
 from taskq.agent.examine import examine, exhausted, report, rows
 from taskq.agent.manifest import Manifest
+from taskq.agent.run_check import run_command
 from taskq.agent.tools import SUBMIT
 from taskq.agent.workspace import Workspace
 from taskq.durable import Done
@@ -74,7 +74,8 @@ class Inspection:
         return None
 
     async def _run(self, name: str) -> tuple[int, str]:
-        return await run_command(self._manifest.commands[name], self._workspace.directory)
+        ended = await run_command(self._manifest.commands[name], self._workspace)
+        return ended.code, ended.output
 
     async def _successes(self) -> Counter[str]:
         return Counter(

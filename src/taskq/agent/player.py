@@ -17,7 +17,8 @@ from taskq.agent.manifest import Manifest
 from taskq.agent.mcp import connect
 from taskq.agent.prices import Prices
 from taskq.agent.redaction import Redactor
-from taskq.agent.tools import allowed, shipped
+from taskq.agent.run_check import run_check
+from taskq.agent.tools import TOOLS, allowed
 from taskq.agent.workspace import Workspace
 from taskq.task import Task
 from taskq.tool import Tool
@@ -69,10 +70,14 @@ class Player:
     def registry(self, servers: list[Tool] | None = None) -> dict[str, Tool]:
         """Every tool that this role could be allowed, by name."""
         manifest = self.manifest
-        tools = {tool.name: tool for tool in shipped(manifest.commands)} | dict(self.house.tools)
-        tools |= {"ask_human": ASK_HUMAN, "http_get": http_get(Fetcher(manifest.hosts))}
+        own = [ASK_HUMAN]
         if manifest.delegates:
-            tools["delegate"] = delegate(manifest.delegates)
+            own.append(delegate(manifest.delegates))
+        if manifest.hosts:
+            own.append(http_get(Fetcher(manifest.hosts)))
+        if manifest.commands:
+            own.append(run_check(manifest.commands))
+        tools = TOOLS | {tool.name: tool for tool in own} | dict(self.house.tools)
         return tools | {tool.name: tool for tool in servers or []}
 
     async def _rights(self, task: Task, servers: list[Tool]) -> tuple[dict[str, Tool], list[str]]:
@@ -80,7 +85,7 @@ class Player:
         began with and what its parent may do."""
         manifest, registry = self.manifest, self.registry(servers)
         said = {
-            "tools": [tool.name for tool in allowed(manifest.tools, registry)],
+            "tools": [tool.name for tool in allowed(manifest.tools, registry, is_whole=not manifest.mcp)],
             "repositories": list(manifest.repositories),
         }
         if manifest.budget or manifest.daily_budget:

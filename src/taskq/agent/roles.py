@@ -75,7 +75,7 @@ def role(manifest: Manifest, house: House) -> Role:
     """
     player = Player(manifest, house)
     try:
-        names = [tool.name for tool in allowed(manifest.tools, player.registry(), elsewhere=bool(manifest.mcp))]
+        names = [tool.name for tool in allowed(manifest.tools, player.registry(), is_whole=not manifest.mcp)]
     except LookupError as error:
         raise ManifestError(f"{manifest.name}.md: tools: {error.args[0]}") from error
     if manifest.evidence and (fault := manifest.evidence.fault(names, manifest.commands)):
