@@ -1,6 +1,6 @@
 """What the fake and the real Messages API have in common: the same assertions against both.
 
-The real half runs when ANTHROPIC_API_KEY is set, on the cheapest model, and costs less than a cent; what it
+The real half runs when ANTHROPIC_API_KEY is set, on a cheap model, with some twenty small requests; what it
 finds to be otherwise is a fault of the fake.  TASKQ_CONTRACT_MODEL names another model.
 """
 
