@@ -330,7 +330,7 @@ async def test_a_turn_carries_the_id_of_its_request_and_the_limits_of_its_header
                 event = {**event, "headers": [*kept, *head]}
             await send(event)
 
-        await fake(scope, receive, add)
+        await fake.app(scope, receive, add)
 
     transport = httpx2.ASGITransport(app=with_limits)
     client = Claude("k", http_client=httpx2.AsyncClient(transport=transport), simulated=True)
