@@ -44,4 +44,6 @@ begin
     taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;
   grant execute on function taskq.set_gate(text, text, integer, bigint, text), taskq.resume_gate(text, text, text),
     taskq.set_budget(text, text, jsonb, text) to taskq_operator;
+  grant execute on function taskq.steer(uuid, text, text), taskq.pause(uuid, text, text) to taskq_operator;
+  grant execute on function taskq.signal(uuid, text, jsonb, text), taskq.fork(uuid, text, text) to taskq_operator;
 end $$;

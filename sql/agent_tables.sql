@@ -101,10 +101,10 @@ create table taskq.steps (
 comment on table taskq.steps is 'The durable steps of a task: what was recorded once is returned ever after.';
 comment on column taskq.steps.task_id is 'The task.';
 comment on column taskq.steps.name is 'The name of the step, unique in its task.';
-comment on column taskq.steps.place is 'In order of beginning, from 1.';
+comment on column taskq.steps.place is 'In the order in which they were recorded, from 1.';
 comment on column taskq.steps.kind is 'step (a function''s result), sleep, signal (waits for it), spawn (children).';
 comment on column taskq.steps.result is 'The result as JSON text, byte for byte.';
-comment on column taskq.steps.wake_at is 'When a sleep is over.';
+comment on column taskq.steps.wake_at is 'When a sleep is over, or the wait for a signal.';
 comment on column taskq.steps.attempt is 'The attempt that recorded it.';
 comment on column taskq.steps.at is 'When it began.';
 comment on column taskq.steps.done_at is 'When it was done; null while it is waited for.';

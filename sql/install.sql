@@ -23,8 +23,8 @@ insert into taskq.alembic_version values ('0002');
 \ir turns.sql
 \ir tools.sql
 \ir steps.sql
-\ir control.sql
 \ir maintenance.sql
 \ir explain.sql
+\ir control.sql
 \ir views.sql
 \ir access.sql

@@ -181,3 +181,24 @@ def busy(task: SyncTask) -> None:
     remember(task.payload["file"], os.getpid())
     remember(task.payload["file"], child.pid)
     time.sleep(3600)
+
+
+# durable handlers
+
+
+@app.role("two steps")
+async def two_steps(task: Task) -> list[int]:
+    """Notes in `file` which step runs; the second one lasts until `go` exists."""
+    file, go = task.payload["file"], Path(task.payload["go"])
+
+    async def second() -> int:
+        remember(file, "second")
+        while not go.exists():
+            await asyncio.sleep(0.02)
+        return os.getpid()
+
+    def first() -> int:
+        remember(file, "first")
+        return os.getpid()
+
+    return [await task.step("first", first), await task.step("second", second)]

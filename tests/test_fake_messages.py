@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
@@ -28,38 +25,7 @@ from taskq.testing import (
     thinking,
     tool_use,
 )
-
-HELLO = Reply([text("Hello, world. This is long enough to come in several pieces.")])
-TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
-ASK: dict[str, Any] = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-@asynccontextmanager
-async def sdk(fake: FakeMessages, **options: Any) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """The real SDK, connected to the fake over a real port."""
-    async with (
-        fake.serve() as base_url,
-        anthropic.AsyncAnthropic(api_key="k", base_url=base_url, max_retries=0, **options) as client,
-    ):
-        yield client
-
-
-async def streamed(client: anthropic.AsyncAnthropic, **changes: Any) -> Any:
-    async with client.messages.stream(**{**ASK, **changes}) as stream:
-        return await stream.get_final_message()
-
-
-async def posted(
-    fake: FakeMessages, body: Any, path: str = "/v1/messages", **headers: str
-) -> httpx2.Response:
-    """One plain request, in process."""
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=fake.app), base_url="http://fake"
-    ) as client:
-        given = {"x-api-key": "k", "anthropic-version": "2023-06-01", **headers}
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await client.post(path, content=content, headers={k: v for k, v in given.items() if v})
-
+from wire import ASK, CALL, HELLO, RESULT, TOOL, WORDS, conversation, posted, sdk, streamed
 
 # What it says
 
@@ -265,15 +231,6 @@ async def test_it_is_served_once_at_a_time() -> None:
 # What it refuses, as the real one does
 
 
-def conversation(*messages: tuple[str, Any]) -> dict[str, Any]:
-    return {**ASK, "messages": [{"role": role, "content": content} for role, content in messages]}
-
-
-CALL = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
-RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
-WORDS = {"type": "text", "text": "x"}
-
-
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -284,7 +241,7 @@ WORDS = {"type": "text", "text": "x"}
         ({**ASK, "messages": []}, "at least one message"),
         ({**ASK, "top_q": 1}, "top_q: Extra inputs"),
         (conversation(("assistant", "x")), 'first message must use the "user" role'),
-        (conversation(("system", "x")), "messages.0.role"),
+        (conversation(("system", "x")), "accepts a top-level `system` parameter"),
         (conversation(("user", "")), "non-empty content"),
         (conversation(("user", [])), "non-empty content"),
         (conversation(("user", [{"type": "text", "text": ""}])), "text content blocks must be non-empty"),

@@ -21,16 +21,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 from taskq.errors import SettingsError
 
 UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 SECRETS = ("PG", "TASKQ_", "DATABASE_URL", "ANTHROPIC_")
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+USERINFO = re.compile(r"://([^\s:/@?#]*):([^\s@]+)@([^\s:/?#]*)(?::\d*)?/?([^\s?#]*)")
+PASSWORD_IN_URL = re.compile(r"[?&]password=([^&\s#]+)", re.IGNORECASE)
 
 
 def duration(text: str) -> timedelta:
@@ -58,6 +62,35 @@ def child_environment() -> dict[str, str]:
     """The environment for a server that we start: ours without PG* (it would obey them), secrets, locale."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((*SECRETS, "LC_"))}
     return {**kept, "LC_ALL": "C"}
+
+
+def chosen_environment(names: Iterable[str]) -> dict[str, str]:
+    """Those variables of this process's environment that are named and set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The secrets that `environ` (this process's environment by default) holds, so that they can be redacted.
+
+    They are the values of variables whose names contain KEY, TOKEN, SECRET or PASSWORD, and the passwords in
+    URLs.  A password that its URL says in the open too, as `postgres:postgres@` does, is no secret.
+    """
+    found = set()
+    for name, value in (os.environ if environ is None else environ).items():
+        if SECRET_NAME.search(name):
+            found.add(value.strip())
+        for user, password, *rest in USERINFO.findall(value):
+            if password not in (user, *rest):
+                found |= {password, unquote(password)}
+        for password in PASSWORD_IN_URL.findall(value):
+            found |= {password, unquote(password)}
+    return frozenset(found - {""})
+
+
+def command_environment(names: Iterable[str]) -> dict[str, str]:
+    """The environment for a command of an agent: PATH, LANG and the named variables, where they are set."""
+    given = {name: os.environ[name] for name in ("PATH", "LANG", *names) if os.environ.get(name)}
+    return {"PATH": os.defpath, **given}
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from taskq.agent.commands import Command, commands
+from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
 from taskq.settings import duration
 
@@ -40,7 +42,8 @@ class Manifest:
     and `max_attempts` to the task.  `fallback` names the models to ask while `model` may not be asked, in
     order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
     `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
-    price table does not know: they count as free of cost.
+    price table does not know: they count as free of cost.  `repositories` are globs
+    over the checkouts that it may change, `commands` what `run_check` may run.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Manifest:
     budget: Mapping[str, int | float] | None = None
     daily_budget: Mapping[str, int | float] | None = None
     allow_unpriced: bool = False
+    repositories: tuple[str, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -225,4 +230,6 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "budget": _budget,
     "daily_budget": _budget,
     "allow_unpriced": _flag,
+    "repositories": repositories,
+    "commands": commands,
 }

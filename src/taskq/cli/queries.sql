@@ -118,7 +118,11 @@ left join (select d.task_id, count(*) as unmet
            from taskq.dependencies d join taskq.tasks p on p.id = d.depends_on
            where not d.met and p.status <> 'completed' and not (d.on_failure = 'run' and p.status in ('failed', 'cancelled'))
            group by d.task_id) e on e.task_id = t.id
-where t.status = 'blocked' and (t.waiting_on <> coalesce(e.unmet, 0) or t.waiting_on = 0)
+left join (select s.task_id, count(*) as unmet
+           from taskq.steps s left join taskq.signals g using (task_id, name)
+           where s.kind = 'signal' and s.done_at is null and s.wake_at is null and g.name is null
+           group by s.task_id) w on w.task_id = t.id
+where t.status = 'blocked' and (t.waiting_on <> coalesce(e.unmet, 0) + coalesce(w.unmet, 0) or t.waiting_on = 0)
 
 -- name: leases_of_nobody
 select count(*) from taskq.tasks t where t.status = 'in_progress' and (t.worker_id is null or t.lease_expires_at is null)
