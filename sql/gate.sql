@@ -23,14 +23,14 @@ comment on function taskq.seconds_short(double precision, double precision, doub
 create function taskq.hold_gates(_provider text, _models text[]) returns void
 language plpgsql as $$
 declare
-  _missing text[] := array(select distinct m from unnest('*' || _models) m
+  _missing text[] := array(select distinct m from unnest('*'::text || _models) m
                            where not exists (select from taskq.gates g where g.provider = _provider and g.model = m) order by m);
 begin
   if _missing <> '{}' then
     insert into taskq.gates (provider, model) select _provider, m from unnest(_missing) m on conflict do nothing;
   end if;
   perform from taskq.gates g
-  where g.provider = _provider and g.model = any('*' || _models) and (g.requests_per_minute is not null or g.tokens_per_minute is not null)
+  where g.provider = _provider and g.model = any('*'::text || _models) and (g.requests_per_minute is not null or g.tokens_per_minute is not null)
   order by g.model <> '*', g.model for no key update;
 end $$;
 comment on function taskq.hold_gates(text, text[]) is 'Locks the gates of a provider and of these models that have a limit, in one order; makes those that are missing.';
