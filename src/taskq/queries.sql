@@ -50,6 +50,9 @@ select seq, role, body, stop_reason, model, usage, simulated, attempt from taskq
 -- name: append_message
 select taskq.append_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
+-- name: record_checks
+select taskq.record_checks($1, $2, $3, $4, $5)
+
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
 

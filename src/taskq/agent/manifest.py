@@ -17,9 +17,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from taskq.agent.evidence import Evidence
+from taskq.agent.text import cut
 from taskq.errors import SettingsError
 from taskq.settings import duration
 
@@ -37,7 +40,8 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.
+    and `max_attempts` to the task.  `evidence` is what its results must show; `repeat_warning` and
+    `repeat_limit` are how many equal calls with equal results are warned of, and stop the agent.
     """
 
     name: str
@@ -49,6 +53,9 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    evidence: Evidence | None = None
+    repeat_warning: int = 3
+    repeat_limit: int = 5
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -104,11 +111,15 @@ def _fields(front_matter: str, path: Path) -> dict[str, Any]:
     if "model" not in given:
         raise ManifestError(f"{path}: model: missing; say which model plays this role")
     fields = {}
+    readers: dict[str, Callable[[object], Any]] = {
+        **_READERS,
+        "evidence": partial(Evidence.read, beside=path.parent),
+    }
     for name, value in given.items():
         try:
-            fields[name] = _READERS[name](value)
+            fields[name] = readers[name](value)
         except ValueError as error:
-            raise ManifestError(f"{path}: {name}: {error}, not {value!r}") from error
+            raise ManifestError(f"{path}: {name}: {error}, not {cut(repr(value), 200)}") from error
     return fields
 
 
@@ -175,4 +186,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
+    "evidence": Evidence.read,
+    "repeat_warning": _whole(2, 20),
+    "repeat_limit": _whole(2, 20),
 }

@@ -50,7 +50,7 @@ def add_agents(
     """
     if not api_key:
         raise SettingsError(NO_KEY)
-    if find_spec("anthropic") is None or find_spec("yaml") is None:
+    if any(find_spec(name) is None for name in ("anthropic", "yaml", "jsonschema")):
         raise SettingsError("agents need the 'agent' extra: pip install 'taskq-pg[agent]'")
     claude = Claude(api_key, base_url=base_url, simulated=simulated)
     manifests = load_all(directory)
@@ -65,9 +65,11 @@ def role(manifest: Manifest, claude: Claude) -> Role:
     :raises ManifestError: a glob of its tools matches no tool.
     """
     try:
-        allowed(manifest.tools)
+        tools = [tool.name for tool in allowed(manifest.tools)]
     except LookupError as error:
         raise ManifestError(f"{manifest.name}.md: tools: {error.args[0]}") from error
+    if manifest.evidence and (fault := manifest.evidence.fault(tools, ())):
+        raise ManifestError(f"{manifest.name}.md: evidence: {fault}")
     return Role(
         name=manifest.name,
         handler=player(manifest, claude),
