@@ -20,6 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from taskq.agent.hosts import Hosts
+from taskq.agent.mcp import Server, read_servers
 from taskq.errors import SettingsError
 from taskq.settings import duration
 
@@ -37,7 +39,8 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.
+    and `max_attempts` to the task.  `hosts` are those that `http_get` may ask, `mcp` the servers whose tools
+    are offered too.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    hosts: tuple[str, ...] = ()
+    mcp: tuple[Server, ...] = ()
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -167,6 +172,13 @@ def _timeout(value: object) -> timedelta:
     return timeout
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+        raise ValueError("must be a list of hosts")
+    Hosts(value)
+    return tuple(value)
+
+
 _READERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "tools": _globs,
@@ -175,4 +187,6 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
+    "hosts": _hosts,
+    "mcp": read_servers,
 }
