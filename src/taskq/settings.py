@@ -63,11 +63,6 @@ def child_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def chosen_environment(names: Iterable[str]) -> dict[str, str]:
-    """Those variables of this process's environment that are named and set."""
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
 def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """The secrets that `environ` (this process's environment by default) holds, so that they can be redacted.
 
@@ -84,6 +79,12 @@ def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
         for password in PASSWORD_IN_URL.findall(value):
             found |= {password, unquote(password)}
     return frozenset(found - {""})
+
+
+def command_environment(names: Iterable[str]) -> dict[str, str]:
+    """The environment for a command of an agent: PATH, LANG and the named variables, where they are set."""
+    given = {name: os.environ[name] for name in ("PATH", "LANG", *names) if os.environ.get(name)}
+    return {"PATH": os.defpath, **given}
 
 
 @dataclass(frozen=True)

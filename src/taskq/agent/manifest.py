@@ -14,14 +14,16 @@ system prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from taskq.agent.hosts import Hosts
+from taskq.agent.commands import Command, commands
+from taskq.agent.hosts import read_hosts
 from taskq.agent.mcp import Server, read_servers
+from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
 from taskq.settings import duration
 
@@ -39,8 +41,9 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.  `hosts` are those that `http_get` may ask, `mcp` the servers whose tools
-    are offered too.
+    and `max_attempts` to the task.  `repositories` are globs over the checkouts that it may change,
+    `commands` what `run_check` may run, `hosts` what `http_get` may ask, `mcp` the servers whose tools are
+    offered too.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    repositories: tuple[str, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     mcp: tuple[Server, ...] = ()
 
@@ -172,13 +177,6 @@ def _timeout(value: object) -> timedelta:
     return timeout
 
 
-def _hosts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
-        raise ValueError("must be a list of hosts")
-    Hosts(value)
-    return tuple(value)
-
-
 _READERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "tools": _globs,
@@ -187,6 +185,8 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
-    "hosts": _hosts,
+    "repositories": repositories,
+    "commands": commands,
+    "hosts": read_hosts,
     "mcp": read_servers,
 }

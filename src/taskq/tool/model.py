@@ -72,13 +72,13 @@ class Place(Protocol):
 class ToolCall:
     """What a tool is given beside its input.
 
-    `key` is the call's idempotency key: the same when the call is run again after a crash.  `connection` is
-    there for transactional tools only.
+    `workspace` is where the task's files are; None when it has none.  `key` is the call's idempotency key:
+    the same when the call is run again after a crash.  `connection` is there for transactional tools only.
     """
 
     task: Task
     key: str
-    workspace: Place
+    workspace: Place | None
     connection: Transaction | None = None
 
 

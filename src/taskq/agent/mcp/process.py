@@ -18,7 +18,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types.jsonrpc import jsonrpc_message_adapter
 
 from taskq.agent.mcp.server import Server
-from taskq.settings import chosen_environment
+from taskq.settings import command_environment
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -27,8 +27,8 @@ LINE_BYTES = 8 * 1024 * 1024
 """A server that says a longer line is taken for dead."""
 END_SECONDS = 1.0
 """How long a server may take to end once its input is closed, and again once it is told to."""
-ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
-"""The variables that every server is given."""
+ENVIRONMENT = ("HOME", "TMPDIR")
+"""The variables that every server is given beside those of every command."""
 _ERROR_BYTES = 500
 
 
@@ -55,7 +55,7 @@ class Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=chosen_environment([*ENVIRONMENT, *self._server.env]),
+            env=command_environment([*ENVIRONMENT, *self._server.env]),
             start_new_session=True,
             limit=LINE_BYTES,
         )
