@@ -17,7 +17,7 @@ from agent_stage import Killed, Stage, manifest
 from support import eventually
 from taskq.agent import Claude, Unavailable
 from taskq.database import Pool
-from taskq.errors import Fail, LeaseLost
+from taskq.errors import Fail, LeaseLost, Snooze
 from taskq.testing import (
     Cut,
     ErrorEvent,
@@ -430,7 +430,7 @@ async def test_the_cuts_above_reach_the_last_event() -> None:
 
 async def test_an_error_in_mid_stream_is_known_by_its_type(stage: SetUp) -> None:
     s = await stage(in_order(Reply(LOOK.content, fault=ErrorEvent(after=4)), SUBMIT))
-    with pytest.raises(Unavailable, match="529"):
+    with pytest.raises(Snooze, match="529"):
         await s.play()
     assert len(await s.rows()) == 1
 
