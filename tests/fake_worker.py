@@ -135,7 +135,8 @@ class FakeWorker:
     async def append(
         self, task: Row, seq: int, role: str = "assistant", body: str = "[]", *,
         calls: list[dict[str, Any]] | None = None, steers: Sequence[int] = (), note: str | None = None,
-        tokens: int | None = None, cost: float | None = None, usage: Any = None, stop_reason: str | None = None,
+        tokens: int | None = None, cost: float | None = None, usage: Any = None,
+        stop_reason: str | None = None,
     ) -> Row:  # fmt: skip
         """Commit a message of the task's conversation."""
         return await self.call(
