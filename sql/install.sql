@@ -22,6 +22,7 @@ insert into taskq.alembic_version values ('0002');
 \ir budgets.sql
 \ir turns.sql
 \ir tools.sql
+\ir evidence.sql
 \ir steps.sql
 \ir maintenance.sql
 \ir explain.sql

@@ -31,7 +31,7 @@ begin
     seconds := least(seconds, _wait);
   end loop;
   verdict := 'wait';
-  reason := (select g.reason from taskq.gates g where g.provider = _provider and g.model = any(_models || '*'::text)
+  reason := (select g.reason from taskq.gates g where g.provider = _provider and g.model = any(array_append(_models, '*'))
              order by g.paused_until desc nulls last limit 1);
   return next;
 end $$;

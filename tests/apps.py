@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from support import eventually
 from taskq import App, Fail, Retry, Snooze, SyncTask, Task
 
 app = App()
@@ -189,12 +190,11 @@ def busy(task: SyncTask) -> None:
 @app.role("two steps")
 async def two_steps(task: Task) -> list[int]:
     """Notes in `file` which step runs; the second one lasts until `go` exists."""
-    file, go = task.payload["file"], Path(task.payload["go"])
+    file, go = task.payload["file"], task.payload["go"]
 
     async def second() -> int:
         remember(file, "second")
-        while not go.exists():
-            await asyncio.sleep(0.02)
+        await eventually(lambda: os.path.exists(go))  # noqa: PTH110 - a look, in an async function
         return os.getpid()
 
     def first() -> int:

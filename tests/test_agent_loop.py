@@ -16,7 +16,7 @@ import pytest
 from agent_stage import Killed, Stage, manifest
 from support import eventually
 from taskq.agent import Claude, Unavailable, conversation
-from taskq.agent.loop import run
+
 from taskq.database import Pool
 from taskq.errors import Fail, LeaseLost
 from taskq.testing import (

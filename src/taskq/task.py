@@ -88,7 +88,6 @@ class Line(Protocol):
     async def messages(self, task: Attempt) -> list[Message]: ...
 
 
-
 class Attempt:
     """One attempt of one task: what both kinds of handler can read."""
 

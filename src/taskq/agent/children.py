@@ -1,7 +1,7 @@
 """Tools that give work to others: `delegate` to another role, `ask_human` to a person.
 
-The child, its edge and the parent's wait are one transaction, keyed by the tool call; the parent holds no slot
-meanwhile, and goes on with the child's result as the result of that call.
+The child, its edge and the parent's wait are one transaction, keyed by the tool call; the parent holds no
+slot meanwhile, and goes on with the child's result as the result of that call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from taskq.agent.untrusted import mark_of, wrap
+from taskq.agent.untrusted import marked
 from taskq.durable import Done
 from taskq.tool import Answer, Input, Refused, Tool, ToolCall, from_function
 
@@ -29,9 +29,13 @@ Details = Annotated[dict[str, Any], Meta(description="Facts that it needs.")]
 def delegate(roles: Sequence[str]) -> Tool:
     """The tool by which an agent gives a task to one of these roles (globs)."""
 
-    def child(call: ToolCall, role: str, objective: str, name: str, details: dict[str, Any]) -> dict[str, Any]:
+    def child(
+        call: ToolCall, role: str, objective: str, name: str, details: dict[str, Any]
+    ) -> dict[str, Any]:
         if not any(fnmatchcase(role, glob) for glob in roles):
-            raise Refused(f"delegate: you may not give work to {role!r}, only to {', '.join(roles) or 'nobody'}")
+            raise Refused(
+                f"delegate: you may not give work to {role!r}, only to {', '.join(roles) or 'nobody'}"
+            )
         place = {key: call.task.payload[key] for key in PLACE if key in call.task.payload}
         return {"role": role, "name": name or None, "payload": {**details, **place, "objective": objective}}
 
@@ -44,11 +48,12 @@ def delegate(roles: Sequence[str]) -> Tool:
     ) -> Answer:
         """Give a part of the work to another role and wait for its result, which is the result of this call.
         Several calls in one turn are done side by side."""
-        return _answer(call, await call.task.spawn([child(call, role, objective, name, details)], key=call.key))
+        task = child(call, role, objective, name, details)
+        return _answer(await call.task.spawn([task], key=call.key))
 
     async def begin(call: ToolCall, given: Input) -> None:
-        fields = {"name": "", "details": {}, **given}
         tool.check(given)
+        fields = {"name": "", "details": {}, **given}
         await call.task.call("spawn_ahead", call.key, msgspec.json.encode([child(call, **fields)]).decode())
 
     tool = from_function(run, name="delegate", effect="idempotent")
@@ -63,15 +68,16 @@ async def ask(
     call: ToolCall,
     question: Annotated[str, Meta(min_length=1, description="What a person must decide or knows.")],
 ) -> Answer:
-    """Ask a person and wait for the answer. People are slow: ask only what you can neither find out nor decide."""
+    """Ask a person and wait for the answer. People are slow: ask only what you can neither find out nor
+    decide."""
     task = {"role": HUMAN, "name": question[:80], "payload": {"question": question}}
-    return _answer(call, await call.task.spawn([task], key=call.key))
+    return _answer(await call.task.spawn([task], key=call.key))
 
 
 ASK_HUMAN: Final = from_function(ask, name="ask_human", effect="idempotent")
 
 
-def _answer(call: ToolCall, children: Sequence[Done]) -> Answer:
+def _answer(children: Sequence[Done]) -> Answer:
     """What became of a child, as data."""
     [child] = children
     if child.status != "completed":
@@ -81,7 +87,4 @@ def _answer(call: ToolCall, children: Sequence[Done]) -> Answer:
     if isinstance(result, dict) and "response" in result and "turns" in result:
         result = result["response"]
     text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
-    mark = mark_of(text, call.key)
-    return Answer(wrap(text, token=mark, most=ANSWER_CHARACTERS, task=child.id), artifact=str(child.id))
-
-
+    return Answer(marked(text, f"task {child.id}", most=ANSWER_CHARACTERS), artifact=str(child.id))

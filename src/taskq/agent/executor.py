@@ -1,9 +1,10 @@
 """The executor: a tool call from its intent to its outcome, whatever crashes in between.
 
-The intent is committed before the effect, the outcome after it, together with the message that tells the model.  So
-after a crash a call is in one of three places: not begun (it runs), settled (it does not run again), or begun,
-with nothing known of its effect.  Then what the tool declared decides: `read` and `idempotent` run again with
-the same key, `transactional` was rolled back and runs again, `unsafe` is looked into, or reported as unknown.
+The intent is committed before the effect, the outcome after it, together with the message that tells the
+model.  So after a crash a call is in one of three places: not begun (it runs), settled (it does not run
+again), or begun, with nothing known of its effect.  Then what the tool declared decides: `read` and
+`idempotent` run again with the same key, `transactional` was rolled back and runs again, `unsafe` is looked
+into, or reported as unknown.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from taskq.task import Task
 from taskq.tool import Answer, Place, Refused, Tool, ToolCall, ToolError, Unknown
 
 UNKNOWN: Final = (
-    "The outcome of this call is unknown: the worker died while it ran. It may have happened, wholly, in part or"
-    " not at all, and it is not run again by itself. Find out before you go on."
+    "The outcome of this call is unknown: the worker died while it ran. It may have happened, wholly, in part"
+    " or not at all, and it is not run again by itself. Find out before you go on."
 )
 SHOWN: Final = 500
 """Characters of a call's arguments that a person is shown who is to approve it."""
@@ -132,7 +133,7 @@ class Executor:
             self._conversation.took(message)
 
     async def _look_into(self, call: Block, tool: Tool | None, *, approved_by: str | None) -> Outcome | None:
-        """What became of an unsafe call that a crash interrupted; None when it is known not to have happened."""
+        """What became of an unsafe call that a crash interrupted; None: it surely did not happen."""
         if tool is not None and tool.verify is not None:
             try:
                 found = await tool.verify(self._call(call), call["input"])

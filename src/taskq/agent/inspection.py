@@ -1,7 +1,7 @@
 """The inspection of what an agent hands in: its form, then the evidence that the role declared.
 
-A failed check goes back to the agent as the next message, a bounded number of times; only a result that passes
-completes the task, and dependents wait for that.
+A failed check goes back to the agent as the next message, a bounded number of times; only a result that
+passes completes the task, and dependents wait for that.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from taskq.agent.inspection import Inspection
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
 from taskq.agent.text import cut, without_nul
-from taskq.agent.tools import SUBMIT
+from taskq.agent.tools import FILE_TOOLS, SUBMIT
 from taskq.agent.turns import Asking
 from taskq.agent.workspace import Workspace
 from taskq.errors import Fail
@@ -51,7 +51,7 @@ class Run:
         self.task, self.manifest, self.conversation = task, manifest, conversation
         self.simulated = claude.simulated
         self.workspace = workspace
-        self.submits = SUBMIT in tools
+        self.submits, self.has_files = SUBMIT in tools, not FILE_TOOLS.isdisjoint(tools)
         self.executor = Executor(
             task,
             conversation,
@@ -67,8 +67,9 @@ class Run:
     async def to_its_end(self) -> dict[str, Any]:
         """Turn after turn until the model has handed in a response that its evidence supports.
 
-        :returns: `response` (the submitted object, or the text of the last turn), `usage` (tokens of all turns),
-            `cost`, `tools` (calls by name), `turns`, `resumed_turns` (those found committed), `model`, `simulated`.
+        :returns: `response` (the submitted object, or the text of the last turn), `usage` (tokens of all
+            turns), `cost` (US dollars), `tools` (calls by name), `turns`, `resumed_turns` (those found
+            committed), `model`, `simulated`.
         :raises Fail: a budget or the turns are used up, the model stopped short, or the evidence is missing.
         :raises Snooze, Suspended: the task waits.
         """
@@ -89,7 +90,7 @@ class Run:
         """Commit the prompt before the first call, so that a resumed run sends the very same."""
         await self.executor.open()
         if not self.conversation.sent:
-            text = prompt.first_message(self.task, self.workspace)
+            text = prompt.first_message(self.task, jailed=self.has_files)
             await self.conversation.tell(
                 [{"type": "text", "text": text}], note=f"turn 1: asking {self.manifest.model}"
             )
@@ -159,7 +160,9 @@ class Run:
     def _propose(self, calls: list[Block]) -> tuple[list[dict[str, Any]], str | None]:
         words = ", ".join(_call_words(call) for call in calls)
         note = f"turn {self.conversation.turns + 1}: {words}" if calls else None
-        return self.executor.proposals(calls), note and cut(without_nul(" ".join(note.split())), NOTE_CHARACTERS)
+        return self.executor.proposals(calls), note and cut(
+            without_nul(" ".join(note.split())), NOTE_CHARACTERS
+        )
 
     def _request(self, tools: list[Tool]) -> dict[str, Any]:
         """Everything of a request but its model and messages: the same in every turn."""

@@ -17,10 +17,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from taskq.agent.commands import Command, commands
+from taskq.agent.evidence import Evidence
+from taskq.agent.hosts import Hosts
+from taskq.agent.mcp import Server, read_servers
+from taskq.agent.text import cut
 from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
 from taskq.settings import duration
@@ -44,6 +49,11 @@ class Manifest:
     `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
     price table does not know: they count as free of cost.  `repositories` are globs
     over the checkouts that it may change, `commands` what `run_check` may run.
+    `evidence` is what its results must show; `repeat_warning` and
+    `repeat_limit` are how many equal calls with equal results are warned of, and stop the agent.
+    `delegates` are globs over the roles that it may give work to, `approve` over the tools of which a person
+    must approve each call, `unknown_outcome` what follows an unsafe call that a crash interrupted: the model
+    is told, or the task parks for a person first.
     """
 
     name: str
@@ -61,6 +71,14 @@ class Manifest:
     allow_unpriced: bool = False
     repositories: tuple[str, ...] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    repeat_warning: int = 3
+    repeat_limit: int = 5
+    hosts: tuple[str, ...] = ()
+    mcp: tuple[Server, ...] = ()
+    delegates: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
+    unknown_outcome: Literal["tell", "park"] = "tell"
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -116,11 +134,15 @@ def _fields(front_matter: str, path: Path) -> dict[str, Any]:
     if "model" not in given:
         raise ManifestError(f"{path}: model: missing; say which model plays this role")
     fields = {}
+    readers: dict[str, Callable[[object], Any]] = {
+        **_READERS,
+        "evidence": partial(Evidence.read, beside=path.parent),
+    }
     for name, value in given.items():
         try:
-            fields[name] = _READERS[name](value)
+            fields[name] = readers[name](value)
         except ValueError as error:
-            raise ManifestError(f"{path}: {name}: {error}, not {value!r}") from error
+            raise ManifestError(f"{path}: {name}: {error}, not {cut(repr(value), 200)}") from error
     return fields
 
 
@@ -163,6 +185,22 @@ def _whole(least: int, most: int) -> Callable[[object], int]:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return value
+
+    return read
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+        raise ValueError("must be a list of hosts")
+    Hosts(value)
+    return tuple(value)
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return str(value)
 
     return read
 
@@ -232,4 +270,12 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "allow_unpriced": _flag,
     "repositories": repositories,
     "commands": commands,
+    "evidence": Evidence.read,
+    "repeat_warning": _whole(2, 20),
+    "repeat_limit": _whole(2, 20),
+    "hosts": _hosts,
+    "mcp": read_servers,
+    "delegates": _globs,
+    "approve": _globs,
+    "unknown_outcome": _one_of("tell", "park"),
 }

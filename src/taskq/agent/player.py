@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,9 @@ class Player:
         if manifest.budget or manifest.daily_budget:
             await task.call("declare_budgets", *map(_limits, (manifest.budget, manifest.daily_budget)))
         policy = json.loads(await task.call("adopt_policy", json.dumps(said)))
-        return {name: registry[name] for name in said["tools"] if name in policy["tools"]}, policy["repositories"]
+        return {name: registry[name] for name in said["tools"] if name in policy["tools"]}, policy[
+            "repositories"
+        ]
 
 
 def _limits(budget: Mapping[str, float] | None) -> str | None:

@@ -51,7 +51,7 @@ def add_agents(
     """
     if not api_key:
         raise SettingsError(NO_KEY)
-    if find_spec("anthropic") is None or find_spec("yaml") is None:
+    if any(find_spec(name) is None for name in ("anthropic", "yaml", "jsonschema")):
         raise SettingsError("agents need the 'agent' extra: pip install 'taskq-pg[agent]'")
     settings = settings or Settings.read()
     house = House(

@@ -108,6 +108,9 @@ TOOLS: dict[str, Tool] = {
     )
 }
 
+FILE_TOOLS = frozenset({"list_dir", "read_file", "grep", "write_file", "edit_file"})
+"""Those that work on the task's files."""
+
 
 def allowed(globs: Iterable[str], registry: Mapping[str, Tool], *, is_whole: bool = True) -> list[Tool]:
     """The tools of a registry that match one of the globs, in its order.

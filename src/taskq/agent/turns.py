@@ -14,6 +14,7 @@ from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.gate import estimate
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
+from taskq.agent.untrusted import said_by
 from taskq.errors import Fail, Snooze, Suspended
 from taskq.task import Task
 
@@ -109,14 +110,16 @@ class Asking:
     async def _hear(self) -> None:
         """Put in what people said."""
         said = await self._task.rows("steers_to_come")
-        blocks = [{"type": "text", "text": f"[{row['actor']} says:] {row['text']}"} for row in said]
+        blocks = [{"type": "text", "text": said_by(row["actor"], row["text"])} for row in said]
         await self._conversation.tell(blocks, steers=[row["id"] for row in said], note="heard a message")
 
     async def _wait(self, seconds: float, reason: str | None) -> None:
-        """In the slot for a moment, else without it.  A little later than told, so that not all return at once."""
+        """In the slot for a moment, else without it."""
         if seconds > PATIENCE:
             after = min(seconds, LONGEST_SNOOZE)
-            raise Snooze(timedelta(seconds=after), f"the provider's gate is closed: {reason or 'its rate limit'}")
+            raise Snooze(
+                timedelta(seconds=after), f"the provider's gate is closed: {reason or 'its rate limit'}"
+            )
         await asyncio.sleep(seconds)
 
     def _worst(self, model: str, tokens: int) -> Decimal:

@@ -93,7 +93,7 @@ def budget_cells(row: Any) -> list[str]:
 @as_json
 @click.pass_context
 def gate(ctx: click.Context, as_json: bool) -> None:
-    """Show how fast providers may be asked; set limits, resume what is paused."""
+    """Show how fast providers may be asked, set it."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(show_gates, as_json=as_json)
 

@@ -90,7 +90,10 @@ where t.id = any(array(select m.id from taskq.tasks m where m.mission_id = $1 an
 order by t.created_at, t.id
 
 -- name: doomed
-select t.id, t.role, t.name, t.status from taskq.tasks t where t.id = any(taskq.doom(array[$1::uuid])) order by t.created_at, t.id
+select t.id, t.role, t.name, t.status
+from (select taskq.brood($1) as ids) b join taskq.tasks t on t.id = any(b.ids || taskq.doom(b.ids || $1::uuid))
+where t.finished_at is null
+order by t.created_at, t.id
 
 -- name: roles
 select o.*, r.description, r.timeout, r.max_attempts,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from taskq.testing.prefix import Part, as_blocks, parts
@@ -82,11 +83,15 @@ class Request:
 
     @property
     def last_call(self) -> Call | None:
-        """The tool call that was answered last, if this turn follows a tool's answer."""
-        last = self.messages[-1]
-        if last["role"] != "user" or not any(block["type"] == "tool_result" for block in last["content"]):
-            return None
-        return Call(*self.calls[-1])
+        """The tool call that was answered last, if this turn follows a tool's answer.
+
+        Words of the user's may come after the answer, in a message of their own too.
+        """
+        since = takewhile(lambda message: message["role"] == "user", reversed(self.messages))
+        answers = [
+            block for message in since for block in message["content"] if block["type"] == "tool_result"
+        ]
+        return Call(*self.calls[-1]) if answers else None
 
     @cached_property
     def parts(self) -> list[Part]:

@@ -60,9 +60,9 @@ class Place(Protocol):
 class ToolCall:
     """What a tool is given beside its input.
 
-    `workspace` is where the task's files are; None when it has none.  `key` is the call's idempotency key: the
-    same when the call is run again after a crash.  `connection` is there for transactional tools only: what
-    they write is committed with the record of the call.
+    `workspace` is where the task's files are; None when it has none.  `key` is the call's idempotency key:
+    the same when the call is run again after a crash.  `connection` is there for transactional tools only:
+    what they write is committed with the record of the call.
     """
 
     task: Task
@@ -82,7 +82,8 @@ class Tool:
     `schema` is the JSON schema of the input.  `input` is the type that the input is checked into; None takes
     every object.  `effect_of` says the effect of one input, where it depends on that.  `verify` is asked
     after a crash: it returns the answer if the effect happened, None if it did not, and raises Unknown if it
-    cannot tell.  `begin` starts what `run` then waits for; it is called for all such calls of a turn before the first is run.  `ends_task` marks the tool whose input is the task's result; it is never run.
+    cannot tell.  `begin` starts what `run` then waits for; it is called for all such calls of a turn before
+    the first is run.  `ends_task` marks the tool whose input is the task's result; it is never run.
     """
 
     name: str
