@@ -52,7 +52,7 @@ class Limit(click.ParamType[Any]):
 @as_json
 @connected
 async def budget(
-    session: Session, scope: str | None, key: str | None, actor: str, as_json: bool, **limits: Any
+    session: Session, /, scope: str | None, key: str | None, actor: str, as_json: bool, **limits: Any
 ) -> None:
     """Show what was spent of the budgets, or set one.
 
