@@ -138,6 +138,15 @@ select taskq.cancel($1, $2, $3)::text
 -- name: retry
 select taskq.retry($1, $2, $3)::text
 
+-- name: set_budget
+select taskq.set_budget($1, $2, $3, $4)
+
+-- name: set_gate
+select taskq.set_gate($1, $2, $3, $4, $5)
+
+-- name: resume_gate
+select taskq.resume_gate($1, $2, $3)
+
 -- name: requeue
 select taskq.requeue($1, $2, $3)::text
 
