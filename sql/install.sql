@@ -24,8 +24,8 @@ insert into taskq.alembic_version values ('0002');
 \ir tools.sql
 \ir evidence.sql
 \ir steps.sql
-\ir control.sql
 \ir maintenance.sql
 \ir explain.sql
+\ir control.sql
 \ir views.sql
 \ir access.sql

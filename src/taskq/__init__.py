@@ -4,13 +4,16 @@ from taskq.app import App, Role
 from taskq.client import Done, Queue
 from taskq.errors import Fail, LeaseLost, Retry, Snooze, TaskFailed, TaskqError
 from taskq.task import SyncTask, Task
+from taskq.tool import Answer, Refused, Tool, ToolCall, ToolError, Unknown
 
 __all__ = [
+    "Answer",
     "App",
     "Done",
     "Fail",
     "LeaseLost",
     "Queue",
+    "Refused",
     "Retry",
     "Role",
     "Snooze",
@@ -18,5 +21,9 @@ __all__ = [
     "Task",
     "TaskFailed",
     "TaskqError",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "Unknown",
 ]
 __version__ = "0.1.0"

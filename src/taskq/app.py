@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
 from taskq.errors import SettingsError
+from taskq.tool import Effect, Tool, from_function
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -73,10 +74,11 @@ class Role:
 
 
 class App:
-    """A set of roles."""
+    """A set of roles, and the tools that its agents may call."""
 
     def __init__(self) -> None:
         self.roles: dict[str, Role] = {}
+        self.tools: dict[str, Tool] = {}
 
     def role(
         self,
@@ -111,6 +113,36 @@ class App:
                     description=(inspect.getdoc(function) or "").partition("\n")[0] or None,
                 )
             )
+            return function
+
+        return declare
+
+    def tool(
+        self,
+        *,
+        effect: Effect,
+        needs_approval: bool = False,
+        name: str | None = None,
+        verify: Callable[..., Any] | None = None,
+    ) -> Callable[[H], H]:
+        """Declare that the decorated function is a tool for agents; see `taskq.tool.from_function`.
+
+        :param effect: what it does to the world, and so what may follow a crash: `read` and `idempotent`
+            run again with the same key, `transactional` was rolled back, `unsafe` is never run twice.
+        :param needs_approval: a person must approve each call first.
+        :param name: what the model calls it; the function's name.
+        :param verify: asked after a crash in an unsafe call, with the call and its input: returns the answer
+            if the effect happened, None if it did not, and raises `Unknown` if it cannot tell.
+        :raises SettingsError: the name is taken, or the function cannot be a tool.
+        """
+
+        def declare(function: H) -> H:
+            tool = from_function(
+                function, effect=effect, needs_approval=needs_approval, name=name, verify=verify
+            )
+            if tool.name in self.tools:
+                raise SettingsError(f"tool {tool.name} is declared twice")
+            self.tools[tool.name] = tool
             return function
 
         return declare

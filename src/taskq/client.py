@@ -21,6 +21,8 @@ import msgspec
 
 from taskq import embedded, schema
 from taskq.database import Connection, Pool, connect, join
+from taskq.durable import Done as Done
+from taskq.durable import interval as interval
 from taskq.errors import DatabaseError, InvalidTask, TaskFailed
 from taskq.settings import Settings
 from taskq.task import FINAL
@@ -47,16 +49,6 @@ class Columns(TypedDict, total=False):
     parent_id: UUID
     created_by: str
     traceparent: str
-
-
-class Done(msgspec.Struct, frozen=True):
-    """How a task ended: completed, failed or cancelled; its result, or the kind and text of its error."""
-
-    id: UUID
-    status: str
-    result: Any
-    error_kind: str | None
-    error: str | None
 
 
 @asynccontextmanager
@@ -253,6 +245,22 @@ class Queue:
             )
         )
 
+    async def signal(self, id: UUID, name: str, payload: Any = None, actor: str | None = None) -> bool:
+        """Tell a task something that it waits for, or will; the first signal of a name counts.
+
+        :returns: whether it was the first.
+        :raises NotAnArrow: the task has ended.
+        """
+        text = None if payload is None else encode(payload)
+        return bool(await self._pool.fetch_value("signal", id, name, text, actor))
+
+    async def fork(self, id: UUID, name: str, actor: str | None = None) -> UUID:
+        """Insert a new task like this one, with the steps before the one of this name; returns its id.
+
+        :raises InvalidTask: it has no step of this name.
+        """
+        return UUID(str(await self._pool.fetch_value("fork", id, name, actor)))
+
     async def tend(self) -> dict[str, int]:
         """One pass of maintenance; returns what was done."""
         return dict(decode(await self._pool.fetch_value("tend")))
@@ -265,11 +273,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
-
-
-def interval(length: timedelta) -> str:
-    """A length of time as Postgres reads it, to the microsecond; a day is 24 hours whatever the clocks do."""
-    return f"{length // timedelta(microseconds=1)} microseconds"
 
 
 def encode(value: Any) -> str:

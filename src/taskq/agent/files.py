@@ -6,7 +6,8 @@ import heapq
 import os
 import stat
 
-from taskq.agent.jail import Jail, Refused
+from taskq.agent.jail import Jail
+from taskq.tool import ToolError
 
 LIST_ENTRIES = 500
 """Most entries that one `list_dir` shows."""
@@ -24,7 +25,7 @@ _SNIFF_BYTES = 8192
 def list_dir(jail: Jail, path: str) -> str:
     """The entries of a directory: directories end with `/`, files show their size, links are only named.
 
-    :raises Refused: the path leads out of the jail or is no directory.
+    :raises Refused, ToolError: the path leads out of the jail, or to no directory.
     """
     with jail.open_directory(path) as fd, os.scandir(fd) as entries:
         count = 0
@@ -50,7 +51,7 @@ def read_file(jail: Jail, path: str, offset: int, limit: int) -> str:
     """Lines `offset` .. `offset + limit - 1` of a text file (the first line is 1), under a line that says
     what is shown and how many lines there are.
 
-    :raises Refused: the path leads out of the jail, or the file is no text.
+    :raises Refused, ToolError: the path leads out of the jail, or the file is no text.
     """
     with jail.open_file(path) as fd:
         data, whole = _read(fd, path)
@@ -59,7 +60,7 @@ def read_file(jail: Jail, path: str, offset: int, limit: int) -> str:
     if not lines:
         return f"{path}: empty"
     if offset > len(lines):
-        raise Refused(f"{path}: has {total} lines; there is no line {offset}")
+        raise ToolError(f"{path}: has {total} lines; there is no line {offset}")
     shown = _bounded(lines[offset - 1 : offset - 1 + min(limit, READ_LINES)])
     last = offset + len(shown) - 1
     head = f"{path}: lines {offset}-{last} of {total}"
@@ -86,7 +87,7 @@ def _read(fd: int, path: str) -> tuple[bytes, bool]:
     with os.fdopen(os.dup(fd), "rb") as file:
         data = file.read(_SNIFF_BYTES)
         if b"\0" in data:
-            raise Refused(f"{path}: is a binary file ({os.fstat(fd).st_size} bytes), not text")
+            raise ToolError(f"{path}: is a binary file ({os.fstat(fd).st_size} bytes), not text")
         data += file.read(SCAN_BYTES - len(data))
         return data, not file.read(1)
 

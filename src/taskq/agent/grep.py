@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from taskq.agent.jail import Jail, Refused
+from taskq.agent.jail import Jail
+from taskq.tool import ToolError
 
 MATCHES = 200
 """Most matching lines that one `grep` shows."""
@@ -20,7 +21,8 @@ _PROGRAM = Path(__file__).with_name("search.py")
 def grep(jail: Jail, pattern: str, path: str, glob: str, ignore_case: bool) -> str:
     """Lines below `path` that match a Python regular expression, as `file:line: text`.
 
-    :raises Refused: the path leads out of the jail, the pattern is not understood or takes too long.
+    :raises Refused: the path leads out of the jail.
+    :raises ToolError: there is no such path, the pattern is not understood or takes too long.
     """
     with jail.open_any(path) as (fd, is_file):
         request = {
@@ -34,7 +36,7 @@ def grep(jail: Jail, pattern: str, path: str, glob: str, ignore_case: bool) -> s
         }
         answer = _search(fd, request)
     if "error" in answer:
-        raise Refused(answer["error"])
+        raise ToolError(answer["error"])
     return _words(answer, pattern, path, is_file)
 
 
@@ -52,7 +54,7 @@ def _search(fd: int, request: dict[str, Any]) -> dict[str, Any]:
             check=True,
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-        raise Refused("the search took too much time or memory; narrow the path or the pattern") from None
+        raise ToolError("the search took too much time or memory; narrow the path or the pattern") from None
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

@@ -64,6 +64,11 @@ def wrap(
     return f"<data-{token}{attributes}>\n{text[:most]}\n</data-{token}>"
 
 
+def marked(text: str, source: str, *, most: int | None = None) -> str:
+    """The text between markers of its own number, with its source: the same bytes whoever writes them."""
+    return wrap(text, token=mark_of(text, source), most=most, source=source)
+
+
 def said_by(actor: str, text: str) -> str:
     """What a person says to a running agent: an instruction like any other, tagged with who gave it."""
     return f"{_attribute(actor) or 'somebody'} says:\n{text}"

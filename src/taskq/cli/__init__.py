@@ -26,6 +26,7 @@ from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
 from taskq.cli.look import explain, list_tasks, roles
 from taskq.cli.show import show_task
+from taskq.cli.steps import fork, signal
 from taskq.cli.worker import worker
 
 __all__ = ["cli", "main"]
@@ -69,7 +70,7 @@ def cli(**_options: Any) -> None:
 
 for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
-    *(cancel, retry, requeue, rerun, approve, reject, complete),
+    *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
     *(tend, migrate, verify, demo),
 ):
     cli.add_command(command)

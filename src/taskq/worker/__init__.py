@@ -12,7 +12,7 @@ reports.py    writing down how attempts ended
 heart.py      heartbeats and the watch over other workers, in a thread of its own
 line.py       progress, log and messages of a running task
 pauses.py     how long to wait before trying the database again
-threads.py    sync handlers in threads
+threads.py    the way back of sync handlers in threads
 processes.py  sync handlers in processes
 fleet.py      several worker processes under one parent
 """

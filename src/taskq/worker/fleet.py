@@ -19,7 +19,7 @@ from taskq import schema
 from taskq.app import App
 from taskq.client import reachable
 from taskq.settings import Settings
-from taskq.worker.threads import run_in_thread
+from taskq.threads import run_in_thread
 from taskq.worker.worker import Worker
 
 log = logging.getLogger("taskq.worker")

@@ -10,9 +10,10 @@ import msgspec
 from taskq.app import Role
 from taskq.errors import Suspended
 from taskq.task import Line, SyncTask, Task
+from taskq.threads import run_in_thread
 from taskq.worker.outcome import BadPayload
 from taskq.worker.processes import run_in_process
-from taskq.worker.threads import ThreadLine, run_in_thread
+from taskq.worker.threads import ThreadLine
 
 # why an attempt is made to end before its handler is done
 TIMEOUT: Final = "timeout"
@@ -71,7 +72,7 @@ class Playing:
                 result = await role.handler(self.task)
             else:
                 result = await self._play_another_way()
-        except (asyncio.CancelledError, Exception, Suspended, SystemExit) as error:
+        except (asyncio.CancelledError, Exception, Suspended, BaseExceptionGroup, SystemExit) as error:
             self._end()
             if not self.over:
                 if self.why is None:

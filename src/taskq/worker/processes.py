@@ -18,8 +18,8 @@ from typing import Any
 
 from taskq.app import Handler
 from taskq.task import Attempt, Line, SyncTask
+from taskq.threads import run_in_thread
 from taskq.worker.outcome import kind_of, text_of
-from taskq.worker.threads import run_in_thread
 
 FIELDS = tuple(name for name in Attempt.__slots__ if name != "_line")
 
