@@ -37,10 +37,10 @@ end $$;
 comment on function taskq.begin_turn(uuid, uuid, bigint, integer, text, text[], bigint[], numeric[]) is
   'For workers: whether a task may ask a model now, and which; reserves the worst case.  TQ002 when the lease is lost.';
 
--- hold_back: the provider answered with a refusal, so the call cost nothing; for a limit nobody asks again before the time is over.
+-- hold_back: a call brought nothing; for a limit nobody asks again before the time is over.
 -- Gates before budgets, as in begin_turn: the order in which all lock.
 create function taskq.hold_back(_worker uuid, _id uuid, _lease bigint, _provider text, _model text, _for interval, _reason text,
-                                _exhausted boolean) returns void
+                                _exhausted boolean, _may_have_charged boolean) returns void
 language plpgsql as $$
 begin
   perform taskq.hold(_worker, _id, _lease);
@@ -49,10 +49,14 @@ begin
   elsif _for is not null then
     perform taskq.pause_gate(_provider, _model, _for, _reason);
   end if;
-  perform taskq.unreserve(_id);
+  if _may_have_charged then
+    delete from taskq.reservations r where r.task_id = _id;   -- it stays used
+  else
+    perform taskq.unreserve(_id);
+  end if;
 end $$;
-comment on function taskq.hold_back(uuid, uuid, bigint, text, text, interval, text, boolean) is
-  'For workers: a model call was refused and cost nothing; pauses the model''s gate for a while, or the provider''s until somebody resumes it.';
+comment on function taskq.hold_back(uuid, uuid, bigint, text, text, interval, text, boolean, boolean) is
+  'For workers: a model call brought nothing; pauses the model''s gate for a while, or the provider''s until somebody resumes it, and gives back what was reserved unless it may have been charged.';
 
 -- learn_limits: what the provider's answer said of its limits.
 create function taskq.learn_limits(_worker uuid, _id uuid, _lease bigint, _provider text, _model text, _requests integer, _requests_left integer,

@@ -4,6 +4,7 @@ that dies when it is told to."""
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,16 +47,17 @@ class DyingLine(DatabaseLine):
         self.notes.append(note)
         await super().progress(task, fraction, note)
 
-    async def call(self, task: Attempt, query: str, *args: Any) -> Any:
-        if query not in COMMITS:
-            return await super().call(task, query, *args)
+    async def _patiently(self, send: Callable[..., Awaitable[Any]], query: str, *args: Any) -> Any:
+        async def struck(query: str, *args: Any) -> Any:
+            self._appended += 1
+            self._strike("before")
+            answer = await send(query, *args)
+            self._strike("after")
+            return answer
+
         if query == "append_turn":
             self.notes.append(args[-1])
-        self._appended += 1
-        self._strike("before")
-        answer = await super().call(task, query, *args)
-        self._strike("after")
-        return answer
+        return await super()._patiently(struck if query in COMMITS else send, query, *args)
 
     def _strike(self, when: str) -> None:
         if self._strikes.get(f"dies_{when}") == self._appended:
@@ -99,8 +101,11 @@ class Stage:
 
     async def play(self, parents: dict[UUID, Any] | None = None, **strikes: int) -> dict[str, Any]:
         """Claim the task and play one attempt of it."""
-        house = House(self.claude, self.tools, self.directory / ".home", Prices.load())
-        return await Player(self.manifest, house).play(await self.claim(parents, **strikes))
+        return await self.player().play(await self.claim(parents, **strikes))
+
+    def player(self) -> Player:
+        """Who plays the stage's manifest."""
+        return Player(self.manifest, House(self.claude, self.tools, self.directory / ".home", Prices.load()))
 
     async def lose(self) -> None:
         """The attempt ended badly, and the task is queued again at once."""

@@ -15,10 +15,9 @@ import pytest
 
 from agent_stage import Killed, Stage, manifest
 from support import eventually
-from taskq.agent import Claude, Unavailable, conversation
-
+from taskq.agent import Claude, Unavailable
 from taskq.database import Pool
-from taskq.errors import Fail, LeaseLost
+from taskq.errors import Fail, LeaseLost, Snooze
 from taskq.testing import (
     Cut,
     ErrorEvent,
@@ -34,6 +33,7 @@ from taskq.testing import (
     thinking,
     tool_use,
 )
+from taskq.worker import line
 
 SetUp = Callable[..., Any]
 ANSWER = {"summary": "All is well."}
@@ -121,7 +121,7 @@ async def test_all_results_of_a_turn_go_back_in_one_message(stage: SetUp) -> Non
     )
     s = await stage(by_turn(many, SUBMIT))
     await s.play()
-    _, (_, asked), (_, answered), _ = await s.contents()
+    asked, answered = (message["content"] for message in s.fake.requests[1].messages[1:])
     assert [block["type"] for block in answered] == ["tool_result"] * 3
     assert [block["tool_use_id"] for block in answered] == [block["id"] for block in asked]
     assert "A queue of tasks, with" in answered[0]["content"]
@@ -157,13 +157,17 @@ async def test_a_tool_that_the_role_may_not_use_is_refused_and_the_run_goes_on(s
     assert list(s.fake.requests[0].tools) == ["read_file"]
     [(_, _, answer, failed)] = s.fake.requests[1].calls
     assert failed
-    assert "not among this role's tools" in answer
+    assert "not among the tools of this task (read_file)" in answer
 
 
 async def test_people_see_what_the_agent_does(stage: SetUp, db: asyncpg.Connection) -> None:
     s = await stage(by_turn(Reply([tool_use("read_file", {"path": "sql/tables.sql"})]), SUBMIT))
     await s.play()
-    assert s.line.notes == ["turn 1: asking claude-sonnet-5-5", "turn 1: read_file sql/tables.sql"]
+    assert s.line.notes == [
+        "turn 1: asking claude-sonnet-5-5",
+        "turn 1: read_file sql/tables.sql",
+        "turn 2: submit_result",
+    ]
     assert await db.fetchval("select progress_note from taskq.tasks") == s.line.notes[-1]
 
 
@@ -251,7 +255,7 @@ def in_and_out(usage: dict[str, int]) -> tuple[int, int]:
 
 
 def but_for_usage(result: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "usage": in_and_out(result["usage"])}
+    return {**result, "usage": in_and_out(result["usage"]), "cost": None}
 
 
 async def uninterrupted(stage: SetUp) -> tuple[dict[str, Any], list[Any], int]:
@@ -360,7 +364,7 @@ async def test_a_zombie_commits_nothing_and_is_told(stage: SetUp) -> None:
     task = await s.claim()
     await s.lose()
     with pytest.raises(LeaseLost):
-        await run(task, s.manifest, s.claude)
+        await s.player().play(task)
     assert not await s.rows()
 
 
@@ -388,7 +392,7 @@ async def test_a_lost_connection_costs_no_turn(
     stage: SetUp, monkeypatch: pytest.MonkeyPatch, strike: str, message: int
 ) -> None:
     """Whether the commit went through is looked up, so the message is neither lost nor doubled."""
-    monkeypatch.setattr(conversation, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(line, "pause", lambda failures: 0.01)
     result, bodies, calls = await uninterrupted(stage)
     s = await stage()
     assert await s.play(**{strike: message}) == result
@@ -426,7 +430,7 @@ async def test_the_cuts_above_reach_the_last_event() -> None:
 
 async def test_an_error_in_mid_stream_is_known_by_its_type(stage: SetUp) -> None:
     s = await stage(in_order(Reply(LOOK.content, fault=ErrorEvent(after=4)), SUBMIT))
-    with pytest.raises(Unavailable, match="529"):
+    with pytest.raises(Snooze, match="529"):
         await s.play()
     assert len(await s.rows()) == 1
 

@@ -98,6 +98,7 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
     assert is_public(address)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_nothing_that_the_library_calls_private_is_public(address: Any) -> None:
     if is_public(str(address)):
@@ -407,7 +408,7 @@ def test_html_is_reduced_to_what_a_reader_sees(markup: str, shown: str) -> None:
     assert text_of(markup) == shown
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="<>/!-a=\"' \nphrefscript&;", max_size=300))
 def test_any_text_can_be_taken_for_html(markup: str) -> None:
     assert isinstance(text_of(markup), str)

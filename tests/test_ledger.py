@@ -101,7 +101,7 @@ async def test_a_call_outside_the_policy_is_blocked_in_the_database_too(db, work
     await worker.append(claim, 0, calls=[proposal(tool="shell", effect="unsafe")])
     verdict = await worker.call("intend", claim, "c1")
     assert verdict["verdict"] == "blocked"
-    assert "shell is not among the tools of this task (look, write, submit_result)" == verdict["reason"]
+    assert verdict["reason"] == "shell is not among the tools of this task (look, write, submit_result)"
 
 
 async def test_a_later_manifest_narrows_and_never_widens(db, worker):
@@ -173,7 +173,7 @@ async def test_a_limit_closes_the_gate_for_all_and_costs_no_budget(db, worker):
     await db.execute("""select taskq.set_budget('task', $1, '{"tokens": 10}', 'someone')""", str(first["id"]))
     ask = (0, "anthropic", ["m"], [10], [0])
     assert (await worker.call("begin_turn", first, *ask))["verdict"] == "ask"
-    await worker.call("hold_back", first, "anthropic", "m", timedelta(seconds=2), "429", False)
+    await worker.call("hold_back", first, "anthropic", "m", timedelta(seconds=2), "429", False, False)
     for claim in (first, second):
         verdict = await worker.call("begin_turn", claim, *ask)
         assert verdict["verdict"] == "wait"

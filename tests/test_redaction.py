@@ -80,6 +80,7 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert Redactor(["hunter2hunter2"]).clean(text) == text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_text_without_the_beginnings_of_tokens_is_unchanged(text: str) -> None:
     begins = r"sk-|gh[pousr]_|github_pat_|xox|xapp-|A[KS]IA|eyJ|://|-----BEGIN|secret|authorization"
@@ -87,6 +88,7 @@ def test_text_without_the_beginnings_of_tokens_is_unchanged(text: str) -> None:
         assert Redactor(["hunter2hunter2"]).clean(text) == text
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([*string.ascii_letters, *string.digits, " ", "-", "_", "/", ":", "\n"]), max_size=80
@@ -122,7 +124,7 @@ def test_every_text_of_a_value_is_cleaned() -> None:
     }
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.recursive(
         st.sampled_from([*TOKENS, *ORDINARY, 'quote"', "back\\slash"]), lambda inner: st.lists(inner)
@@ -154,7 +156,7 @@ PIECES += [
 PIECES += ["[redacted: ", "redacted: secret]", "secret_access_key=", "Authorization: Bearer "]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8),
     st.sets(

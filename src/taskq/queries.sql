@@ -51,7 +51,7 @@ select seq, role, body, stop_reason, model, usage, simulated, attempt, request_i
 select verdict, model, seconds, reason from taskq.begin_turn($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: hold_back
-select taskq.hold_back($1, $2, $3, $4, $5, $6, $7, $8)
+select taskq.hold_back($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: learn_limits
 select taskq.learn_limits($1, $2, $3, $4, $5, $6, $7, $8, $9)

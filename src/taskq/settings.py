@@ -64,11 +64,6 @@ def child_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def chosen_environment(names: Iterable[str]) -> dict[str, str]:
-    """Those variables of this process's environment that are named and set."""
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
 def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """The secrets that `environ` (this process's environment by default) holds, so that they can be redacted.
 

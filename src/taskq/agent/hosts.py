@@ -35,3 +35,14 @@ def _parse(entry: str) -> tuple[bool, str, int | None]:
     if parts is None or int(parts[3] or 1) > 65535:
         raise ValueError(f"{entry!r} is no host; write example.org, *.example.org or example.org:8443")
     return bool(parts[1]), parts[2], int(parts[3]) if parts[3] else None
+
+
+def read_hosts(value: object) -> tuple[str, ...]:
+    """The entries of a manifest.
+
+    :raises ValueError: the value is no list of hosts.
+    """
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise ValueError("must be a list of hosts")
+    Hosts(value)
+    return tuple(value)

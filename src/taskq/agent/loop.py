@@ -113,29 +113,30 @@ class Run:
             raise Fail(_stopped_short(paid.turn.stop_reason, self.manifest), kind="agent_error")
 
     async def _submission(self, calls: list[Block]) -> Any:
-        """Run the tools of a turn in order until one hands in a response that is accepted; None: none did."""
-        await self.executor.begin(calls)
-        for call in calls:
-            if call["name"] == SUBMIT and self.submits:
-                if await self._hands_in(call):
-                    return call["input"]
-            else:
-                await self.executor.run(call, more=self._more(call is calls[-1]))
+        """The response that a turn hands in and that is accepted; else its tools are run, and it is None."""
+        submissions = [call for call in calls if self.submits and call["name"] == SUBMIT]
+        others = [call for call in calls if call not in submissions]
+        for call in submissions:  # first: what is accepted ends the task without the others
+            if await self._hands_in(call, is_last=not others and call is submissions[-1]):
+                return call["input"]
+        await self.executor.begin(others)
+        for call in others:
+            await self.executor.run(call, more=self._more(call is others[-1]))
         await self._break_loops()
         return None
 
-    async def _hands_in(self, call: Block) -> bool:
+    async def _hands_in(self, call: Block, *, is_last: bool) -> bool:
         """Whether the submission counts; if not, the model is told why."""
         report = await self.inspection.report(call["input"])
         if report is None:
             await self.executor.settle(call, "accepted")
             return True
-        await self.conversation.answer(call, Outcome("error", report), more=self._more(True))
+        await self.conversation.answer(call, Outcome("error", report), more=self._more(is_last))
         return False
 
     async def _accepts(self, text: str) -> bool:
         """Whether the last words count as the result; if not, the model is told why."""
-        report = await self.inspection.report(text)
+        report = await self.inspection.report(text) if self.manifest.evidence else None
         if report is not None:
             await self.conversation.tell([{"type": "text", "text": report}])
         return report is None

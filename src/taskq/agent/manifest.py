@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from taskq.agent.commands import Command, commands
 from taskq.agent.evidence import Evidence
-from taskq.agent.hosts import Hosts
+from taskq.agent.hosts import read_hosts
 from taskq.agent.mcp import Server, read_servers
 from taskq.agent.text import cut
 from taskq.agent.workspace import repositories
@@ -48,7 +48,8 @@ class Manifest:
     order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
     `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
     price table does not know: they count as free of cost.  `repositories` are globs
-    over the checkouts that it may change, `commands` what `run_check` may run.
+    over the checkouts that it may change, `commands` what `run_check` may run, `hosts` what `http_get` may
+    ask, `mcp` the servers whose tools are offered too.
     `evidence` is what its results must show; `repeat_warning` and
     `repeat_limit` are how many equal calls with equal results are warned of, and stop the agent.
     `delegates` are globs over the roles that it may give work to, `approve` over the tools of which a person
@@ -189,13 +190,6 @@ def _whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
-def _hosts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
-        raise ValueError("must be a list of hosts")
-    Hosts(value)
-    return tuple(value)
-
-
 def _one_of(*words: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in words:
@@ -273,7 +267,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "evidence": Evidence.read,
     "repeat_warning": _whole(2, 20),
     "repeat_limit": _whole(2, 20),
-    "hosts": _hosts,
+    "hosts": read_hosts,
     "mcp": read_servers,
     "delegates": _globs,
     "approve": _globs,

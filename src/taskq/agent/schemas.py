@@ -38,7 +38,7 @@ def read(value: object, beside: Path | None) -> dict[str, Any]:
     return schema
 
 
-def faults(schema: dict[str, Any], value: object) -> list[str]:
+def faults(schema: dict[str, Any], value: Any) -> list[str]:
     """What is wrong with the value, each fault with its place in it; the first `FAULTS` of them."""
     found = sorted(_validator(json.dumps(schema)).iter_errors(value), key=lambda error: error.json_path)
     words = [f"{error.json_path}: {cut(error.message, FAULT_CHARACTERS)}" for error in found[:FAULTS]]
@@ -68,7 +68,8 @@ def _check(schema: dict[str, Any]) -> None:
 
     try:
         validator = _validator(json.dumps(schema))
-        type(validator).check_schema(schema, format_checker=type(validator).FORMAT_CHECKER)
+        kind: Any = type(validator)  # the stubs know no format_checker here
+        kind.check_schema(schema, format_checker=kind.FORMAT_CHECKER)
     except SchemaError as error:
         raise ValueError(f"schema: {error.json_path}: {cut(error.message, FAULT_CHARACTERS)}") from error
     for reference in _references(schema):

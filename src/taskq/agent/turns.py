@@ -14,6 +14,7 @@ from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.gate import estimate
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
+from taskq.agent.text import clean, without_nul
 from taskq.agent.untrusted import said_by
 from taskq.errors import Fail, Snooze, Suspended
 from taskq.task import Task
@@ -86,26 +87,34 @@ class Asking:
         try:
             turn = await self._claude.turn({**request, "model": model})
         except Exhausted as limit:
-            await self._hold_back(model, None, str(limit), exhausted=True)
+            await self._hold_back(model, str(limit), exhausted=True)
             return None
         except (RateLimited, Overloaded) as limit:
-            await self._hold_back(model, limit.after or DEFAULT_PAUSE, str(limit))
+            after = limit.after or DEFAULT_PAUSE
+            await self._hold_back(model, str(limit), after, may_have_charged=limit.may_have_charged)
             return None
         except Unavailable as failure:
-            if not failure.may_have_charged:
-                await self._hold_back(model, None, str(failure))
+            await self._hold_back(model, str(failure), may_have_charged=failure.may_have_charged)
             raise
         except Fail as refusal:
-            await self._hold_back(model, None, str(refusal))
+            await self._hold_back(model, str(refusal))
             raise
         if turn.limits is not None and turn.limits.are_news:
             await self._task.call("learn_limits", PROVIDER, model, *turn.limits.as_arguments())
         return Paid(turn, self._cost(turn, model))
 
     async def _hold_back(
-        self, model: str, after: timedelta | None, reason: str, *, exhausted: bool = False
+        self,
+        model: str,
+        reason: str,
+        after: timedelta | None = None,
+        *,
+        exhausted: bool = False,
+        may_have_charged: bool = False,
     ) -> None:
-        await self._task.call("hold_back", PROVIDER, model, after, reason, exhausted)
+        await self._task.call(
+            "hold_back", PROVIDER, model, after, without_nul(clean(reason)), exhausted, may_have_charged
+        )
 
     async def _hear(self) -> None:
         """Put in what people said."""

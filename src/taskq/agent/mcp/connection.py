@@ -16,11 +16,12 @@ from taskq.agent.mcp.server import Server
 
 CLOSE_SECONDS = 3.5
 """Time for a connection to close; then what is left of the server is killed."""
-_CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
+"""Time for a server at an address to take a connection or a request."""
 
 
 class Connection:
-    """The `mcp` package's contexts must be left by the task that entered them, while calls come from others."""
+    """A connection, held by a task: the package's contexts must be left by the task that entered them."""
 
     def __init__(self, server: Server, call_seconds: float) -> None:
         self._server, self._call_seconds = server, call_seconds
@@ -76,14 +77,10 @@ class Connection:
         if self._server.url is None:
             transport = self._process = Process(self._server)
         else:
-            timeout = httpx2.Timeout(_CONNECT_SECONDS, read=self._call_seconds)
+            # A stream may be silent for as long as a call takes; the call itself is given up earlier.
+            timeout = httpx2.Timeout(CONNECT_SECONDS, read=self._call_seconds + CONNECT_SECONDS)
             http = httpx2.AsyncClient(timeout=timeout, trust_env=not self._server.is_local)
             transport = streamable_http_client(
                 self._server.url, http_client=await stack.enter_async_context(http)
             )
-        return Client(
-            transport,
-            read_timeout_seconds=self._call_seconds,
-            client_info=Implementation(name="taskq", version="1"),
-            cache=None,
-        )
+        return Client(transport, client_info=Implementation(name="taskq", version="1"), cache=None)

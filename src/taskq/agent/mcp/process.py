@@ -18,7 +18,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types.jsonrpc import jsonrpc_message_adapter
 
 from taskq.agent.mcp.server import Server
-from taskq.settings import chosen_environment
+from taskq.settings import command_environment
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -27,9 +27,9 @@ LINE_BYTES = 8 * 1024 * 1024
 """A server that says a longer line is taken for dead."""
 END_SECONDS = 1.0
 """How long a server may take to end once its input is closed, and again once it is told to."""
-ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
-"""The variables that every server is given."""
-_ERROR_BYTES = 2000
+ENVIRONMENT = ("HOME", "TMPDIR")
+"""The variables that every server is given beside those of every command."""
+_ERROR_BYTES = 500
 
 
 class Process:
@@ -55,7 +55,7 @@ class Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=chosen_environment([*ENVIRONMENT, *self._server.env]),
+            env=command_environment([*ENVIRONMENT, *self._server.env]),
             start_new_session=True,
             limit=LINE_BYTES,
         )
@@ -83,12 +83,14 @@ class Process:
             if not await self._ended():
                 self._signal(signal.SIGTERM)
                 await self._ended()
+            self.kill()
+            # To its end, where it has one: those are the last words.
+            await asyncio.wait(self._tasks[-1:], timeout=END_SECONDS)
         finally:
             self.kill()
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._ended()
 
     def kill(self) -> None:
         """Kill what is left of the server's group."""

@@ -34,8 +34,8 @@ class Server:
     """An MCP server: a command that is run, or an address.
 
     `env` names the variables that the command is given.  `tools` are globs over the server's own names of
-    its tools.  `effects` say what a tool does to the world, the first glob that matches; `trust_hints` believes
-    what the server says of the others, which are unsafe else.
+    its tools.  `effects` say what a tool does to the world, the first glob that matches; `trust_hints`
+    believes what the server says of the others, which are unsafe else.
     """
 
     name: str

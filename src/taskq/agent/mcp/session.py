@@ -32,13 +32,7 @@ async def connect(servers: Sequence[Server], call_seconds: float) -> AsyncIterat
     """See `taskq.agent.mcp.connect`."""
     sessions = [Session(server, call_seconds) for server in servers]
     try:
-        found = await asyncio.gather(*(session.tools() for session in sessions), return_exceptions=True)
-        offered: list[Tool] = []
-        for tools in found:
-            if isinstance(tools, BaseException):
-                raise tools
-            offered += tools
-        yield offered
+        yield await _all_tools(sessions)
     finally:
         await asyncio.gather(*(session.close() for session in sessions))
 
@@ -74,7 +68,8 @@ class Session:
         connection = self._connected()
         try:
             client = await connection.client()
-            result = await client.call_tool(tool, given, meta=cast(RequestParamsMeta, {KEY: key}))
+            meta = cast(RequestParamsMeta, {KEY: key})
+            result = await client.call_tool(tool, given, self._call_seconds, meta=meta)
         except MCPError as error:
             raise await self._failure(connection, error) from error
         # Whatever a server provokes in the package is the server's failure.
@@ -117,6 +112,16 @@ class Session:
     def _said(self, what: str, connection: Connection | None = None) -> str:
         last_words = connection.last_words if connection else ""
         return f"the MCP server {self._server.name} {what}{last_words and f'; its last words: {last_words}'}"
+
+
+async def _all_tools(sessions: Sequence[Session]) -> list[Tool]:
+    """What all servers offer, in their order; the first failure ends it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(session.tools()) for session in sessions]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [tool for asked in asking for tool in asked.result()]
 
 
 async def _offers(client: Client) -> list[Offer]:
