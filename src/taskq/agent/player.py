@@ -20,6 +20,7 @@ from taskq.agent.redaction import Redactor
 from taskq.agent.run_check import run_check
 from taskq.agent.tools import TOOLS, allowed
 from taskq.agent.workspace import Workspace
+from taskq.errors import SettingsError
 from taskq.task import Task
 from taskq.tool import Tool
 
@@ -68,7 +69,10 @@ class Player:
             return await run.to_its_end()
 
     def registry(self, servers: list[Tool] | None = None) -> dict[str, Tool]:
-        """Every tool that this role could be allowed, by name."""
+        """Every tool that this role could be allowed, by name.
+
+        :raises SettingsError: two have the same name.
+        """
         manifest = self.manifest
         own = [ASK_HUMAN]
         if manifest.delegates:
@@ -77,8 +81,12 @@ class Player:
             own.append(http_get(Fetcher(manifest.hosts)))
         if manifest.commands:
             own.append(run_check(manifest.commands))
-        tools = TOOLS | {tool.name: tool for tool in own} | dict(self.house.tools)
-        return tools | {tool.name: tool for tool in servers or []}
+        tools = dict(TOOLS)
+        for tool in [*own, *self.house.tools.values(), *(servers or [])]:
+            if tool.name in tools:
+                raise SettingsError(f"tool {tool.name}: there are two of this name; give yours another")
+            tools[tool.name] = tool
+        return tools
 
     async def _rights(self, task: Task, servers: list[Tool]) -> tuple[dict[str, Tool], list[str]]:
         """The tools and the checkouts that this task may use: what the role says today, within what the task
