@@ -16,9 +16,11 @@ from msgspec import Meta
 
 from taskq.agent import files, writing
 from taskq.agent import grep as searching
+from taskq.agent.commands import Command
 from taskq.agent.jail import Jail
+from taskq.agent.run_check import RUN_CHECK, run_check
 from taskq.agent.workspace import Workspace, workspace_of
-from taskq.errors import Fail
+from taskq.errors import Fail, SettingsError
 from taskq.task import Task
 from taskq.tool import Answer, Input, Refused, Tool, ToolCall, ToolError, from_function, schema_of
 
@@ -111,8 +113,21 @@ TOOLS: dict[str, Tool] = {
         ),
     )
 }
-FILE_TOOLS = frozenset({"list_dir", "read_file", "grep", "write_file", "edit_file"})
+FILE_TOOLS = frozenset({"list_dir", "read_file", "grep", "write_file", "edit_file", RUN_CHECK})
 """Those that work on the task's files."""
+
+
+def registry(commands: Mapping[str, Command], *more: Tool) -> dict[str, Tool]:
+    """All tools that a role could be allowed: the shipped ones, `run_check` if it has commands, and `more`.
+
+    :raises SettingsError: two of them have one name.
+    """
+    tools = dict(TOOLS)
+    for tool in [*([run_check(commands)] if commands else []), *more]:
+        if tool.name in tools:
+            raise SettingsError(f"tool {tool.name}: there are two of this name; give yours another")
+        tools[tool.name] = tool
+    return tools
 
 
 def allowed(globs: Iterable[str], registry: Mapping[str, Tool] = TOOLS) -> list[Tool]:
