@@ -35,11 +35,15 @@ begin
   end;
   grant usage on schema taskq to taskq_reader;
   grant select on all tables in schema taskq to taskq_reader;
-  grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.ago(interval), taskq.uuid7() to taskq_reader;
+  grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.brood(uuid), taskq.ago(interval), taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
   grant execute on function taskq.enqueue(jsonb), taskq.with_ids(jsonb), taskq.insert_statement(jsonb),
     taskq.insertable(), taskq.await(uuid) to taskq_client;
   grant execute on function taskq.cancel(uuid, text, text), taskq.retry(uuid, text, text), taskq.requeue(uuid, text, text),
     taskq.rerun(uuid, text, text), taskq.approve(uuid, text, text), taskq.reject(uuid, text, text),
     taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;
+  grant execute on function taskq.set_gate(text, text, integer, bigint, text), taskq.resume_gate(text, text, text),
+    taskq.set_budget(text, text, jsonb, text) to taskq_operator;
+  grant execute on function taskq.steer(uuid, text, text), taskq.pause(uuid, text, text) to taskq_operator;
+  grant execute on function taskq.signal(uuid, text, jsonb, text), taskq.fork(uuid, text, text) to taskq_operator;
 end $$;

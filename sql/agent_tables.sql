@@ -101,10 +101,10 @@ create table taskq.steps (
 comment on table taskq.steps is 'The durable steps of a task: what was recorded once is returned ever after.';
 comment on column taskq.steps.task_id is 'The task.';
 comment on column taskq.steps.name is 'The name of the step, unique in its task.';
-comment on column taskq.steps.place is 'In order of beginning, from 1.';
+comment on column taskq.steps.place is 'In the order in which they were recorded, from 1.';
 comment on column taskq.steps.kind is 'step (a function''s result), sleep, signal (waits for it), spawn (children).';
 comment on column taskq.steps.result is 'The result as JSON text, byte for byte.';
-comment on column taskq.steps.wake_at is 'When a sleep is over.';
+comment on column taskq.steps.wake_at is 'When a sleep is over, or the wait for a signal.';
 comment on column taskq.steps.attempt is 'The attempt that recorded it.';
 comment on column taskq.steps.at is 'When it began.';
 comment on column taskq.steps.done_at is 'When it was done; null while it is waited for.';
@@ -134,6 +134,7 @@ create table taskq.gates (
   filled_at           timestamptz not null default clock_timestamp(),
   paused_until        timestamptz,
   reason              text,
+  set_by              text,
   primary key (provider, model),
   constraint limits_are_positive check (requests_per_minute > 0 and tokens_per_minute > 0)
 );
@@ -146,7 +147,8 @@ comment on column taskq.gates.requests is 'How many requests were left at filled
 comment on column taskq.gates.tokens is 'How many tokens were left at filled_at.';
 comment on column taskq.gates.filled_at is 'When the two were counted.';
 comment on column taskq.gates.paused_until is 'Nobody asks before that; infinity until somebody resumes it.';
-comment on column taskq.gates.reason is 'Why it is paused.';
+comment on column taskq.gates.reason is 'Why it is paused, or who resumed it.';
+comment on column taskq.gates.set_by is 'Who set the limits; null when they come from the provider''s headers.';
 
 create table taskq.budgets (
   scope         text not null,
@@ -162,6 +164,7 @@ create table taskq.budgets (
   turns_used      integer not null default 0,
   tool_calls_used integer not null default 0,
   seconds_used    double precision not null default 0,
+  set_by        text,
   primary key (scope, key),
   constraint scope_is_task_mission_or_role check (scope in ('task', 'mission', 'role'))
 );
@@ -179,6 +182,17 @@ comment on column taskq.budgets.cost_used is 'US dollars spent, and reserved.';
 comment on column taskq.budgets.turns_used is 'Turns taken, and reserved.';
 comment on column taskq.budgets.tool_calls_used is 'Tool calls started.';
 comment on column taskq.budgets.seconds_used is 'Seconds that attempts ran.';
+comment on column taskq.budgets.set_by is 'Who set the limits; null when they are the manifest''s.';
+
+create table taskq.clocks (
+  task_id    uuid primary key references taskq.tasks on delete cascade,
+  lease      bigint not null,
+  counted_at timestamptz not null
+);
+comment on table taskq.clocks is 'Until when the running time of a task that is under a budget is counted.';
+comment on column taskq.clocks.task_id is 'The task.';
+comment on column taskq.clocks.lease is 'The attempt that was counted.';
+comment on column taskq.clocks.counted_at is 'Until when.';
 
 create table taskq.reservations (
   task_id uuid primary key references taskq.tasks on delete cascade,

@@ -126,15 +126,20 @@ language sql as $$
 $$;
 comment on function taskq.tell(uuid[]) is 'Notifies the clients that await one of these ended tasks, at commit.';
 
--- unmet: how many of its edges a task still waits for, counted afresh.
+-- unmet: how many of its edges, and which signal, a task still waits for, counted afresh.
 create function taskq.unmet(_id uuid) returns integer
 language sql stable as $$
-  select count(*)::integer
-  from taskq.dependencies d join taskq.tasks p on p.id = d.depends_on
-  where d.task_id = _id and not d.met and p.status <> 'completed'
-    and not (d.on_failure = 'run' and p.status in ('failed', 'cancelled'))
+  select (
+    select count(*)
+    from taskq.dependencies d join taskq.tasks p on p.id = d.depends_on
+    where d.task_id = _id and not d.met and p.status <> 'completed'
+      and not (d.on_failure = 'run' and p.status in ('failed', 'cancelled')))::integer + (
+    select count(*)
+    from taskq.steps s
+    where s.task_id = _id and s.kind = 'signal' and s.done_at is null and s.wake_at is null
+      and not exists (select from taskq.signals g where g.task_id = _id and g.name = s.name))::integer
 $$;
-comment on function taskq.unmet(uuid) is 'How many dependencies this task waits for, counted from the edges.';
+comment on function taskq.unmet(uuid) is 'How many dependencies and signals this task waits for, counted afresh.';
 
 -- refuse_cycle: Kahn's algorithm over the edges among these new tasks: take away what waits for nothing, until
 -- nothing is left.  In arrays, since a recursive query visits every path and peeling in SQL is one scan a level.

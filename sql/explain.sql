@@ -66,8 +66,9 @@ begin
     return format('queued, but no live worker plays role %s%s%s; start one: taskq worker --roles %1$s',
       _task.role, case when _draining > 0 then format(' (%s draining)', _draining) else '' end, _why);
   elsif _task.run_at > clock_timestamp() then
-    return format('queued, not before %s%s%s; to run it now: select taskq.retry(%L)', _task.run_at,
-      case when isfinite(_task.run_at) then format(' (in %s)', taskq.ago(_task.run_at - clock_timestamp())) else '' end, _why, _task.id);
+    return format('queued, not before %s%s%s%s; to run it now: select taskq.retry(%L)', _task.run_at,
+      case when isfinite(_task.run_at) then format(' (in %s)', taskq.ago(_task.run_at - clock_timestamp())) else '' end,
+      coalesce(taskq.explain_rest(_task), ''), _why, _task.id);
   end if;
   _before := (select count(*) from (
     select from taskq.tasks t
@@ -106,8 +107,9 @@ begin
     raise exception 'there is no task %', _id using errcode = 'TQ003', hint = 'look for it with: taskq list';
   end if;
   return case _task.status
-    when 'blocked' then taskq.explain_blocked(_task)
-    when 'awaiting_approval' then format('awaits the approval of a person: select taskq.approve(%L, actor) or taskq.reject(%1$L, actor, reason)', _id)
+    when 'blocked' then coalesce(taskq.explain_signal(_task), taskq.explain_blocked(_task))
+    when 'awaiting_approval' then format('awaits the approval of a person%s: select taskq.approve(%L, actor) or taskq.reject(%2$L, actor, reason)',
+      coalesce(': ' || taskq.line(taskq.why_parked(_id)), ''), _id)
     when 'queued' then taskq.explain_queued(_task)
     when 'in_progress' then taskq.explain_running(_task)
     when 'completed' then format('completed %s ago%s; final: to do it again, select taskq.rerun(%L)',

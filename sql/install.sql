@@ -22,9 +22,10 @@ insert into taskq.alembic_version values ('0002');
 \ir budgets.sql
 \ir turns.sql
 \ir tools.sql
+\ir evidence.sql
 \ir steps.sql
-\ir control.sql
 \ir maintenance.sql
 \ir explain.sql
+\ir control.sql
 \ir views.sql
 \ir access.sql

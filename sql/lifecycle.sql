@@ -54,6 +54,9 @@ begin
   perform taskq.done();
   perform taskq.note(_task.id, _verb, _task.status, _as, _actor, left(_message, 8192));
   perform taskq.tell(array[_task.id]);
+  if _as = 'cancelled' then
+    perform taskq.cancel_children(_task.id, _actor);   -- the parent first: it must not be woken by their ends
+  end if;
   if _task.has_dependents then
     perform taskq.ring(taskq.cascade(array[_task.id], _as, _actor));
   end if;

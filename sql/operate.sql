@@ -21,25 +21,36 @@ begin
 end $$;
 comment on function taskq.pick(uuid, text, taskq.status[]) is 'The task, locked; raises TQ003 when there is none, TQ004 when its status is none of these.';
 
--- cancel: what waits is cancelled at once, with what depends on it; what runs is asked to stop.
+-- ask_to_stop: a running task; its worker hears of it at commit.
+create function taskq.ask_to_stop(_task taskq.tasks, _reason text, _actor text) returns void
+language plpgsql as $$
+begin
+  update taskq.tasks t set cancel_requested_at = coalesce(t.cancel_requested_at, clock_timestamp()) where t.id = _task.id;
+  perform taskq.note(_task.id, 'ask_to_stop', 'in_progress', 'in_progress', _actor, _reason);
+  perform pg_notify('taskq_worker', _task.worker_id::text);
+end $$;
+comment on function taskq.ask_to_stop(taskq.tasks, text, text) is 'Asks a locked, running task to stop.';
+
+-- cancel: what waits is cancelled at once, with what depends on it and what it spawned; what runs is asked to stop.
 create function taskq.cancel(_id uuid, _reason text default null, _actor text default null) returns taskq.status
 language plpgsql security definer set search_path = '' as $$
 declare
+  _roles text[] := taskq.lock_brood(_id, '{blocked,awaiting_approval,queued,in_progress}');
   _task taskq.tasks := taskq.pick(_id, 'cancel', '{blocked,awaiting_approval,queued,in_progress,cancelled}');
 begin
   if _task.status = 'cancelled' then
+    perform taskq.ring(_roles);
     return 'cancelled';
   elsif _task.status = 'in_progress' then
-    update taskq.tasks t set cancel_requested_at = coalesce(t.cancel_requested_at, clock_timestamp()) where t.id = _id;
-    perform taskq.note(_id, 'ask_to_stop', 'in_progress', 'in_progress', _actor, _reason);
-    perform pg_notify('taskq_worker', _task.worker_id::text);
+    perform taskq.ask_to_stop(_task, _reason, _actor);
+    perform taskq.ring(_roles);
     return 'in_progress';
   end if;
   perform taskq.finish(_task, 'cancelled', 'cancel', 'cancelled', coalesce(_reason, 'cancelled'), _actor);
   return 'cancelled';
 end $$;
 comment on function taskq.cancel(uuid, text, text) is
-  'Cancels a task: at once when it waits; a running one is asked to stop (then the status returned is still in_progress).';
+  'Cancels a task, with what it spawned: at once when it waits; a running one is asked to stop (then the status returned is still in_progress).';
 
 -- approve: a person says yes.
 create function taskq.approve(_id uuid, _actor text default null, _note text default null) returns taskq.status
@@ -52,6 +63,9 @@ begin
   set status = 'queued', run_at = greatest(t.run_at, now()), approved_at = now(), approved_by = coalesce(_actor, session_user)
   where t.id = _id;
   perform taskq.done();
+  -- the call that it was parked for, if it was
+  update taskq.tool_calls c set approved_by = coalesce(_actor, session_user)
+  where c.task_id = _id and c.finished_at is null and c.approved_by is null and (c.needs_approval or c.status = 'started' and c.effect = 'unsafe');
   perform taskq.note(_id, 'approve', 'awaiting_approval', 'queued', _actor, _note);
   perform taskq.ring(array[_task.role]);
   return 'queued';
@@ -111,14 +125,18 @@ comment on function taskq.requeue(uuid, text, text) is 'Takes a running task fro
 create function taskq.retry(_id uuid, _reason text default null, _actor text default null) returns taskq.status
 language plpgsql security definer set search_path = '' as $$
 declare
+  _roles text[] := taskq.lock_brood(_id, '{cancelled}');
   _task taskq.tasks := taskq.pick(_id, 'retry', '{failed,cancelled,queued}');
 begin
   if _task.status = 'queued' then
     update taskq.tasks t set run_at = least(t.run_at, now()) where t.id = _id;
+    -- what it sleeps for is over, or it would only go to sleep again
+    update taskq.steps s set wake_at = now() where s.task_id = _id and s.done_at is null and s.wake_at > now();
     perform taskq.ring(array[_task.role]);
     perform taskq.note(_id, 'retry', 'queued', 'queued', _actor, _reason);
   else
     begin
+      perform taskq.revive_children(_id, _actor);
       perform taskq.revive(array[_id], _actor, _reason);
       perform taskq.revive_dependents(_id, _actor);
     exception when unique_violation then
@@ -202,23 +220,30 @@ create function taskq.rerun(_id uuid, _reason text default null, _actor text def
 language plpgsql security definer set search_path = '' as $$
 declare
   _old taskq.tasks := taskq.pick(_id, 'rerun', '{completed,failed,cancelled}');
-  _new uuid;
+  _new uuid := taskq.insert_like(_old, _old.dedup_key, _actor);
 begin
+  perform taskq.note(_new, 'rerun', null, null, _actor, coalesce(_reason, 'a rerun of ' || _id));
+  return _new;
+end $$;
+comment on function taskq.rerun(uuid, text, text) is 'Inserts a new task like a finished one, which it names in rerun_of; returns its id.';
+
+-- insert_like: a new task like an old one.
+create function taskq.insert_like(_old taskq.tasks, _dedup_key text, _actor text) returns uuid
+language sql as $$
   insert into taskq.tasks (role, name, payload, priority, depends_on, on_dependency_failure, requires_approval, max_attempts,
                            timeout, dedup_key, mission_id, parent_id, created_by, traceparent, rerun_of)
   values (_old.role, _old.name, _old.payload, _old.priority,
           -- not those that it came to wait for while it ran: they were its own doing, and will be again
           array(select d from unnest(_old.depends_on) d where not exists (
             select from taskq.dependencies e
-            where e.task_id = _id and e.depends_on = d and e.on_failure <> _old.on_dependency_failure)),
+            where e.task_id = _old.id and e.depends_on = d and e.on_failure <> _old.on_dependency_failure)
+            and not exists (select from taskq.steps s where s.task_id = _old.id and s.kind = 'spawn' and s.result::jsonb ? d::text)),
           _old.on_dependency_failure, _old.requires_approval,
-          _old.max_attempts, _old.timeout, _old.dedup_key, nullif(_old.mission_id, _old.id), _old.parent_id,
-          coalesce(_actor, session_user), _old.traceparent, _id)
-  returning id into _new;
-  perform taskq.note(_new, 'rerun', null, null, _actor, coalesce(_reason, 'a rerun of ' || _id));
-  return _new;
-end $$;
-comment on function taskq.rerun(uuid, text, text) is 'Inserts a new task like a finished one, which it names in rerun_of; returns its id.';
+          _old.max_attempts, _old.timeout, _dedup_key, nullif(_old.mission_id, _old.id), _old.parent_id,
+          coalesce(_actor, session_user), _old.traceparent, _old.id)
+  returning id
+$$;
+comment on function taskq.insert_like(taskq.tasks, text, text) is 'Inserts a new task like an old one, which it names in rerun_of; returns its id.';
 
 -- await: a client wants to be told when this task ends.  Under the row lock, so either the one who ends it sees the
 -- mark, or we see the end; and a worker that skipped the locked row in its last claim is rung.

@@ -4,6 +4,7 @@ that dies when it is told to."""
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ from uuid import UUID
 import asyncpg
 
 from fake_worker import FakeWorker
-from taskq.agent import Claude, Manifest
-from taskq.agent.loop import run
+from taskq.agent import Claude, House, Manifest, Player, Prices
 from taskq.database import Pool
 from taskq.database.refusals import Unreachable
-from taskq.task import Attempt, Message, Task
+from taskq.task import Attempt, Task
 from taskq.testing import FakeMessages
+from taskq.tool import Tool
 from taskq.worker.line import DatabaseLine
 
 ROLE = "agent"
 ALL = ("list_dir", "read_file", "grep", "submit_result")
+COMMITS = ("append_turn", "settle_call")
 
 
 class Killed(BaseException):
@@ -45,11 +47,17 @@ class DyingLine(DatabaseLine):
         self.notes.append(note)
         await super().progress(task, fraction, note)
 
-    async def append_message(self, task: Attempt, message: Message) -> None:
-        self._appended += 1
-        self._strike("before")
-        await super().append_message(task, message)
-        self._strike("after")
+    async def _patiently(self, send: Callable[..., Awaitable[Any]], query: str, *args: Any) -> Any:
+        async def struck(query: str, *args: Any) -> Any:
+            self._appended += 1
+            self._strike("before")
+            answer = await send(query, *args)
+            self._strike("after")
+            return answer
+
+        if query == "append_turn":
+            self.notes.append(args[-1])
+        return await super()._patiently(struck if query in COMMITS else send, query, *args)
 
     def _strike(self, when: str) -> None:
         if self._strikes.get(f"dies_{when}") == self._appended:
@@ -68,14 +76,19 @@ class Stage:
         self.directory = directory
         self.worker = FakeWorker(session, ROLE)
         self.manifest = manifest()
+        self.tools: dict[str, Tool] = {}
 
-    async def put(self, payload: dict[str, Any] | None = None) -> UUID:
+    async def put(self, payload: dict[str, Any] | None = None, **columns: Any) -> UUID:
         """Insert the task; it looks at the stage's directory."""
         payload = {"objective": "Tell what is here.", "directory": str(self.directory), **(payload or {})}
+        names = "".join(f", {name}" for name in columns)
+        marks = "".join(f", ${n}" for n in range(3, len(columns) + 3))
         return await self.session.fetchval(
-            "insert into taskq.tasks (role, payload, max_attempts) values ($1, $2, 100) returning id",
+            f"insert into taskq.tasks (role, payload, max_attempts{names}) values ($1, $2, 100{marks})"  # noqa: S608
+            " returning id",
             ROLE,
             payload,
+            *columns.values(),
         )
 
     async def claim(self, parents: dict[UUID, Any] | None = None, **strikes: int) -> Task:
@@ -88,7 +101,11 @@ class Stage:
 
     async def play(self, parents: dict[UUID, Any] | None = None, **strikes: int) -> dict[str, Any]:
         """Claim the task and play one attempt of it."""
-        return await run(await self.claim(parents, **strikes), self.manifest, self.claude)
+        return await self.player().play(await self.claim(parents, **strikes))
+
+    def player(self) -> Player:
+        """Who plays the stage's manifest."""
+        return Player(self.manifest, House(self.claude, self.tools, self.directory / ".home", Prices.load()))
 
     async def lose(self) -> None:
         """The attempt ended badly, and the task is queued again at once."""
@@ -102,6 +119,11 @@ class Stage:
         """Who said what, as committed."""
         return [(row["role"], json.loads(row["body"])) for row in await self.rows()]
 
+    async def calls(self) -> list[tuple[str, str]]:
+        """The ledger: tools and how their calls stand, in order."""
+        rows = await self.session.fetch("select tool, status from taskq.tool_calls order by turn, place")
+        return [(row["tool"], row["status"]) for row in rows]
+
 
 def manifest(**changes: Any) -> Manifest:
     """A manifest with all tools."""
@@ -114,7 +136,7 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest(**{**fields, **changes})
 
 
-def task_of(row: asyncpg.Record, line: DyingLine, parents: dict[UUID, Any] | None = None) -> Task:
+def task_of(row: asyncpg.Record, line: DatabaseLine, parents: dict[UUID, Any] | None = None) -> Task:
     """What a handler would be given for a claimed row."""
     task = Task()
     for name in ("id", "role", "name", "payload", "attempt", "lease", "mission_id"):

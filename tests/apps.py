@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from support import eventually
 from taskq import App, Fail, Retry, Snooze, SyncTask, Task
 
 app = App()
@@ -181,3 +182,23 @@ def busy(task: SyncTask) -> None:
     remember(task.payload["file"], os.getpid())
     remember(task.payload["file"], child.pid)
     time.sleep(3600)
+
+
+# durable handlers
+
+
+@app.role("two steps")
+async def two_steps(task: Task) -> list[int]:
+    """Notes in `file` which step runs; the second one lasts until `go` exists."""
+    file, go = task.payload["file"], task.payload["go"]
+
+    async def second() -> int:
+        remember(file, "second")
+        await eventually(lambda: os.path.exists(go))  # noqa: PTH110 - a look, in an async function
+        return os.getpid()
+
+    def first() -> int:
+        remember(file, "first")
+        return os.getpid()
+
+    return [await task.step("first", first), await task.step("second", second)]

@@ -123,3 +123,23 @@ class FakeWorker:
             assert not await self.complete(*tasks)
             count += len(tasks)
         return count
+
+    async def call(self, function: str, task: Row, *args: Any) -> Row:
+        """A function for workers, under the lease of this task; its first row."""
+        marks = ", ".join(f"${n}" for n in range(1, len(args) + 4))
+        return await self.session.fetchrow(
+            f"select * from taskq.{function}({marks})",  # noqa: S608  names are ours
+            self.id, task["id"], task["lease"], *args,
+        )  # fmt: skip
+
+    async def append(
+        self, task: Row, seq: int, role: str = "assistant", body: str = "[]", *,
+        calls: list[dict[str, Any]] | None = None, steers: Sequence[int] = (), note: str | None = None,
+        tokens: int | None = None, cost: float | None = None, usage: Any = None,
+        stop_reason: str | None = None,
+    ) -> Row:  # fmt: skip
+        """Commit a message of the task's conversation."""
+        return await self.call(
+            "append_turn", task, seq, role, body, stop_reason, "a-model", usage, True, None, cost, tokens,
+            calls, list(steers), note,
+        )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from taskq.agent import Claude, RateLimited, Unavailable
+from taskq.agent import Claude, Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.failures import retry_after
+from taskq.agent.gate import RateLimits
 from taskq.errors import Fail, Retry
 from taskq.task import ERROR_KINDS
 from taskq.testing import ApiError, ErrorEvent, FakeMessages, Reply, in_order, text, tool_use
@@ -227,3 +229,113 @@ def test_retry_after_as_a_date() -> None:
     assert after is not None
     assert timedelta(seconds=80) < after <= timedelta(seconds=90)
     assert retry_after({}) is None
+
+
+LIMITS = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-requests-remaining": "0",
+    "anthropic-ratelimit-tokens-limit": "40000",
+    "anthropic-ratelimit-tokens-remaining": "39000",
+}
+
+
+async def refused(status: int, error: dict[str, Any], **headers: str) -> Any:
+    """What `turn` raises when the API answers with this error."""
+
+    async def api(scope: Any, receive: Any, send: Any) -> None:
+        head = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        body = {"type": "error", "error": {"message": "no", **error}, "request_id": "req_1"}
+        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+    client = Claude(
+        "k", http_client=httpx2.AsyncClient(transport=httpx2.ASGITransport(app=api)), simulated=True
+    )
+    with pytest.raises((Retry, Fail)) as caught:
+        await client.turn(ASK)
+    await client.close()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (402, {"type": "billing_error"}),
+        (400, {"type": "billing_error"}),
+        (403, {"type": "billing_error"}),
+        (429, {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}}),
+        (429, {"type": "rate_limit_error", "details": {"error_code": "contract_spend_limit_reached"}}),
+        (
+            400,
+            {
+                "type": "invalid_request_error",
+                "message": "You have reached your specified API usage limits. You will regain access on"
+                " 2026-12-01 at 00:00 UTC.",
+            },
+        ),
+        (
+            400,
+            {
+                "type": "invalid_request_error",
+                "message": "You have reached your specified workspace API usage limits.",
+            },
+        ),
+    ],
+)
+async def test_a_spent_account_is_told_from_a_rate_limit_and_from_a_faulty_request(
+    status: int, error: dict[str, Any]
+) -> None:
+    ended = await refused(status, error)
+    assert isinstance(ended, Exhausted)
+    assert (ended.kind, ended.may_have_charged) == ("external_service", False)
+
+
+async def test_a_ramp_limit_is_a_rate_limit() -> None:
+    error = {"type": "rate_limit_error", "details": {"error_code": "ramp_limit_exceeded"}}
+    ended = await refused(429, error, retry_after="3")
+    assert isinstance(ended, RateLimited)
+    assert ended.after == timedelta(seconds=3)
+
+
+async def test_a_refusal_carries_the_limits_of_its_headers_and_costs_nothing() -> None:
+    limited = await refused(429, {"type": "rate_limit_error"}, retry_after="2", **LIMITS)
+    assert (limited.limits, limited.may_have_charged) == (RateLimits(50, 0, 40000, 39000), False)
+    overloaded = await refused(529, {"type": "overloaded_error"})
+    assert isinstance(overloaded, Overloaded)
+    assert not overloaded.may_have_charged
+    assert not (await refused(500, {"type": "api_error"})).may_have_charged
+
+
+async def test_an_answer_that_broke_off_may_have_been_charged() -> None:
+    for type_ in ("overloaded_error", "rate_limit_error", "api_error"):
+        assert (await outcome(Reply(HELLO.content, fault=ErrorEvent(after=3, type=type_)))).may_have_charged
+
+
+async def test_a_request_that_never_arrived_was_not_charged() -> None:
+    client = Claude("k", base_url="http://127.0.0.1:1", simulated=True)
+    with pytest.raises(Unavailable) as caught:
+        await client.turn(ASK)
+    await client.close()
+    assert not caught.value.may_have_charged
+
+
+async def test_a_turn_carries_the_id_of_its_request_and_the_limits_of_its_headers() -> None:
+    fake = FakeMessages(in_order(HELLO))
+
+    async def with_limits(scope: Any, receive: Any, send: Any) -> None:
+        async def add(event: Any) -> None:
+            if event["type"] == "http.response.start":
+                head = [(name.encode(), value.encode()) for name, value in LIMITS.items()]
+                kept = [(name, value) for name, value in event["headers"] if b"ratelimit" not in name]
+                event = {**event, "headers": [*kept, *head]}
+            await send(event)
+
+        await fake.app(scope, receive, add)
+
+    transport = httpx2.ASGITransport(app=with_limits)
+    client = Claude("k", http_client=httpx2.AsyncClient(transport=transport), simulated=True)
+    turn = await client.turn(ASK)
+    await client.close()
+    assert turn.request_id is not None
+    assert turn.request_id.startswith("req_")
+    assert turn.limits == RateLimits(50, 0, 40000, 39000)

@@ -15,10 +15,9 @@ import pytest
 
 from agent_stage import Killed, Stage, manifest
 from support import eventually
-from taskq.agent import Claude, Unavailable, conversation
-from taskq.agent.loop import run
+from taskq.agent import Claude, Unavailable
 from taskq.database import Pool
-from taskq.errors import Fail, LeaseLost
+from taskq.errors import Fail, LeaseLost, Snooze
 from taskq.testing import (
     Cut,
     ErrorEvent,
@@ -34,6 +33,7 @@ from taskq.testing import (
     thinking,
     tool_use,
 )
+from taskq.worker import line
 
 SetUp = Callable[..., Any]
 ANSWER = {"summary": "All is well."}
@@ -89,7 +89,7 @@ async def test_a_run_looks_at_real_files_and_hands_in_facts(stage: SetUp) -> Non
     assert result["tools"] == {"grep": 1, "list_dir": 1, "read_file": 2, "submit_result": 1}
     assert (result["turns"], result["resumed_turns"]) == (5, 0)
     assert (result["model"], result["simulated"]) == ("claude-sonnet-5-5", True)
-    assert result["usage"]["input_tokens"] > result["usage"]["output_tokens"] > 0
+    assert result["usage"]["cache_read_input_tokens"] > result["usage"]["output_tokens"] > 0
     assert not s.fake.refusals
 
 
@@ -121,7 +121,7 @@ async def test_all_results_of_a_turn_go_back_in_one_message(stage: SetUp) -> Non
     )
     s = await stage(by_turn(many, SUBMIT))
     await s.play()
-    _, (_, asked), (_, answered), _ = await s.contents()
+    asked, answered = (message["content"] for message in s.fake.requests[1].messages[1:])
     assert [block["type"] for block in answered] == ["tool_result"] * 3
     assert [block["tool_use_id"] for block in answered] == [block["id"] for block in asked]
     assert "A queue of tasks, with" in answered[0]["content"]
@@ -157,13 +157,17 @@ async def test_a_tool_that_the_role_may_not_use_is_refused_and_the_run_goes_on(s
     assert list(s.fake.requests[0].tools) == ["read_file"]
     [(_, _, answer, failed)] = s.fake.requests[1].calls
     assert failed
-    assert "not among this role's tools" in answer
+    assert "not among the tools of this task (read_file)" in answer
 
 
 async def test_people_see_what_the_agent_does(stage: SetUp, db: asyncpg.Connection) -> None:
     s = await stage(by_turn(Reply([tool_use("read_file", {"path": "sql/tables.sql"})]), SUBMIT))
     await s.play()
-    assert s.line.notes == ["turn 1: asking claude-sonnet-5-5", "turn 1: read_file sql/tables.sql"]
+    assert s.line.notes == [
+        "turn 1: asking claude-sonnet-5-5",
+        "turn 1: read_file sql/tables.sql",
+        "turn 2: submit_result",
+    ]
     assert await db.fetchval("select progress_note from taskq.tasks") == s.line.notes[-1]
 
 
@@ -240,11 +244,25 @@ async def test_a_turn_that_stops_short_fails_the_task_and_its_cost_is_kept(
 # Crashes
 
 
+async def bodies_of(s: Stage) -> list[tuple[str, str, tuple[int, int]]]:
+    """What is committed, with the tokens that went in and out; a repeated call reads more from the cache."""
+    return [(row["role"], row["body"], in_and_out(row["usage"] or {})) for row in await s.rows()]
+
+
+def in_and_out(usage: dict[str, int]) -> tuple[int, int]:
+    total = sum(count for name, count in usage.items() if name.endswith("input_tokens"))
+    return total, usage.get("output_tokens", 0)
+
+
+def but_for_usage(result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "usage": in_and_out(result["usage"]), "cost": None}
+
+
 async def uninterrupted(stage: SetUp) -> tuple[dict[str, Any], list[Any], int]:
     """The result, the committed messages and the number of model calls of a run that nothing befalls."""
     s = await stage()
     result = await s.play()
-    bodies = [(row["role"], row["body"], row["usage"]) for row in await s.rows()]
+    bodies = await bodies_of(s)
     await s.session.execute("delete from taskq.tasks")
     return result, bodies, len(s.fake.requests)
 
@@ -263,7 +281,7 @@ async def test_a_run_killed_after_a_commit_goes_on_without_repeating_anything(
     await s.lose()
     again = await s.play()
     assert again == {**result, "resumed_turns": boundary // 2}
-    assert [(row["role"], row["body"], row["usage"]) for row in await s.rows()] == bodies
+    assert await bodies_of(s) == bodies
     assert len(s.fake.requests) == calls
     assert_each_extends_the_one_before(s)
 
@@ -277,8 +295,8 @@ async def test_a_run_killed_before_a_commit_repeats_at_most_one_call(stage: SetU
     assert len(await s.rows()) == boundary - 1
     await s.lose()
     again = await s.play()
-    assert again == {**result, "resumed_turns": (boundary - 1) // 2}
-    assert [(row["role"], row["body"], row["usage"]) for row in await s.rows()] == bodies
+    assert but_for_usage(again) == but_for_usage({**result, "resumed_turns": (boundary - 1) // 2})
+    assert await bodies_of(s) == bodies
     assert len(s.fake.requests) <= calls + 1
     assert_each_extends_the_one_before(s)
 
@@ -346,7 +364,7 @@ async def test_a_zombie_commits_nothing_and_is_told(stage: SetUp) -> None:
     task = await s.claim()
     await s.lose()
     with pytest.raises(LeaseLost):
-        await run(task, s.manifest, s.claude)
+        await s.player().play(task)
     assert not await s.rows()
 
 
@@ -374,11 +392,11 @@ async def test_a_lost_connection_costs_no_turn(
     stage: SetUp, monkeypatch: pytest.MonkeyPatch, strike: str, message: int
 ) -> None:
     """Whether the commit went through is looked up, so the message is neither lost nor doubled."""
-    monkeypatch.setattr(conversation, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(line, "pause", lambda failures: 0.01)
     result, bodies, calls = await uninterrupted(stage)
     s = await stage()
     assert await s.play(**{strike: message}) == result
-    assert [(row["role"], row["body"], row["usage"]) for row in await s.rows()] == bodies
+    assert await bodies_of(s) == bodies
     assert len(s.fake.requests) == calls
 
 
@@ -412,7 +430,7 @@ async def test_the_cuts_above_reach_the_last_event() -> None:
 
 async def test_an_error_in_mid_stream_is_known_by_its_type(stage: SetUp) -> None:
     s = await stage(in_order(Reply(LOOK.content, fault=ErrorEvent(after=4)), SUBMIT))
-    with pytest.raises(Unavailable, match="529"):
+    with pytest.raises(Snooze, match="529"):
         await s.play()
     assert len(await s.rows()) == 1
 

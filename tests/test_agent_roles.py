@@ -49,11 +49,19 @@ def test_a_glob_that_matches_no_tool_is_an_error_at_the_start(tmp_path: Path) ->
         add_agents(App(), tmp_path, api_key="k")
 
 
+def test_evidence_that_a_role_could_never_show_is_an_error_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "typist.md").write_text(
+        "---\nmodel: m\ntools: [grep]\nevidence: {tools: [read_file]}\n---\nRead."
+    )
+    with pytest.raises(ManifestError, match=r"typist\.md: evidence: tools: 'read_file': is no tool"):
+        add_agents(App(), tmp_path, api_key="k")
+
+
 def test_importing_taskq_agent_imports_no_sdk() -> None:
     """It takes seconds; a client that only inserts tasks must not pay for it."""
     program = (
         "import sys, taskq.agent, taskq.testing; "
-        "print({'anthropic', 'httpx2', 'yaml', 'uvicorn', 'pydantic'} & set(sys.modules))"
+        "print({'anthropic', 'httpx2', 'yaml', 'jsonschema', 'uvicorn', 'pydantic'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -191,13 +191,14 @@ async def test_an_agent_that_cannot_be_played_fails_once_and_says_why(
 async def test_the_example_in_the_docs_is_true(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    docs = (ROLES.parent / "docs" / "agents.md").read_text()
-    [example] = re.findall(r"```python\n(import asyncio.*?)```", docs, re.S)
-    [librarian] = re.findall(r"```markdown\n(.*?)```", docs, re.S)
+    docs = ROLES.parent / "docs"
+    how_to = (docs / "how-to" / "test-your-agents.md").read_text()
+    [example] = re.findall(r"```python no-run[^\n]*\n(import asyncio.*?)```", how_to, re.S)
+    [librarian] = re.findall(r"```markdown\n(.*?)```", (docs / "agents.md").read_text(), re.S)
     (tmp_path / "roles").mkdir()
     (tmp_path / "roles" / "librarian.md").write_text(librarian)
     (tmp_path / "shelf.txt").write_text("The second one.\n")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(example, "agents.md", "exec"), names)
+    exec(compile(example, "test-your-agents.md", "exec"), names)
     await names["test_the_librarian_reads_before_it_answers"](dsn)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
@@ -27,38 +24,14 @@ from taskq.testing import (
     text,
     thinking,
     tool_use,
+    web_search_tool_result,
 )
+from wire import ASK, CALL, HELLO, RESULT, TOOL, WORDS, conversation, posted, sdk, streamed
 
-HELLO = Reply([text("Hello, world. This is long enough to come in several pieces.")])
-TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
-ASK: dict[str, Any] = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-@asynccontextmanager
-async def sdk(fake: FakeMessages, **options: Any) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """The real SDK, connected to the fake over a real port."""
-    async with (
-        fake.serve() as base_url,
-        anthropic.AsyncAnthropic(api_key="k", base_url=base_url, max_retries=0, **options) as client,
-    ):
-        yield client
-
-
-async def streamed(client: anthropic.AsyncAnthropic, **changes: Any) -> Any:
-    async with client.messages.stream(**{**ASK, **changes}) as stream:
-        return await stream.get_final_message()
-
-
-async def posted(
-    fake: FakeMessages, body: Any, path: str = "/v1/messages", **headers: str
-) -> httpx2.Response:
-    """One plain request, in process."""
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=fake.app), base_url="http://fake"
-    ) as client:
-        given = {"x-api-key": "k", "anthropic-version": "2023-06-01", **headers}
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await client.post(path, content=content, headers={k: v for k, v in given.items() if v})
+OLD = "claude-sonnet-4-5"
+CACHE = {"cache_control": {"type": "ephemeral"}}
+THOUGHT = thinking("Hm.")
+CALL2, RESULT2 = {**CALL, "id": "t2"}, {**RESULT, "tool_use_id": "t2"}
 
 
 # What it says
@@ -265,15 +238,6 @@ async def test_it_is_served_once_at_a_time() -> None:
 # What it refuses, as the real one does
 
 
-def conversation(*messages: tuple[str, Any]) -> dict[str, Any]:
-    return {**ASK, "messages": [{"role": role, "content": content} for role, content in messages]}
-
-
-CALL = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
-RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
-WORDS = {"type": "text", "text": "x"}
-
-
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -284,7 +248,7 @@ WORDS = {"type": "text", "text": "x"}
         ({**ASK, "messages": []}, "at least one message"),
         ({**ASK, "top_q": 1}, "top_q: Extra inputs"),
         (conversation(("assistant", "x")), 'first message must use the "user" role'),
-        (conversation(("system", "x")), "messages.0.role"),
+        (conversation(("system", "x")), "accepts a top-level `system` parameter"),
         (conversation(("user", "")), "non-empty content"),
         (conversation(("user", [])), "non-empty content"),
         (conversation(("user", [{"type": "text", "text": ""}])), "text content blocks must be non-empty"),
@@ -300,7 +264,32 @@ WORDS = {"type": "text", "text": "x"}
             conversation(("user", "x"), ("assistant", [CALL]), ("user", [WORDS, RESULT])),
             "without `tool_result`",
         ),
-        (conversation(("user", [RESULT])), "unexpected `tool_use_id`"),
+        (conversation(("user", [RESULT])), "messages.0.content.0: unexpected `tool_use_id`"),
+        (
+            conversation(("user", "x"), ("assistant", [CALL]), ("user", [RESULT, RESULT])),
+            "each tool_use must have a single result",
+        ),
+        (conversation(("user", "x"), ("assistant", "a "), model=OLD), "cannot end with trailing whitespace"),
+        (conversation(("user", "x"), ("assistant", "a")), "must end with a user message"),
+        (conversation(("user", " \n")), "must contain non-whitespace text"),
+        (conversation(("user", [{**RESULT, "content": [{"type": "text", "text": ""}]}])), "non-empty"),
+        (conversation(("user", "x"), system=[{"type": "text", "text": ""}]), "system: text content blocks"),
+        (conversation(("user", [{**WORDS, **CACHE} for _ in range(5)])), "A maximum of 4 blocks with"),
+        (conversation(("user", [{**WORDS, **CACHE} for _ in range(4)]), **CACHE), "Found 5."),
+        (conversation(("user", "x"), ("assistant", [{**THOUGHT, **CACHE}])), "thinking.cache_control: Extra"),
+        (conversation(("user", [THOUGHT])), "`thinking` blocks can only be in `assistant` messages"),
+        (
+            conversation(("user", "x"), ("assistant", [web_search_tool_result("u", id="s1")])),
+            "must have a corresponding `server_tool_use` block before it",
+        ),
+        ({**ASK, "temperature": 1}, "temperature: Extra inputs"),
+        (conversation(("user", [{**WORDS, "citations": [{}]}])), "citations: Extra inputs"),
+        (
+            conversation(("user", "x"), ("assistant", [{"type": "document", "source": {}}])),
+            "`document` blocks can only be in `user`",
+        ),
+        ({**ASK, "tool_choice": {"type": "any"}}, "only be specified while providing tools"),
+        ({**ASK, "tools": [TOOL], "tool_choice": {"type": "tool", "name": "x"}}, "not found in provided"),
         (conversation(("user", "x"), ("assistant", [CALL, CALL]), ("user", [RESULT])), "ids must be unique"),
         ({**ASK, "tools": [{"name": "a b", "input_schema": {"type": "object"}}]}, "tools.0.custom.name"),
         ({**ASK, "tools": [{"name": "a"}]}, "input_schema: Field required"),
@@ -321,6 +310,17 @@ async def test_a_wrong_request_is_a_400(body: Any, said: str) -> None:
     assert (len(fake.requests), len(fake.refusals)) == (0, 1)
 
 
+async def test_an_older_version_takes_what_the_newest_refuses() -> None:
+    body = conversation(("user", [{**WORDS, "citations": [{}]}]), temperature=1)
+    response = await posted(FakeMessages(HELLO), body, **{"anthropic-version": "2023-06-01"})
+    assert response.status_code == 200
+
+
+async def test_an_older_model_goes_on_with_what_is_begun() -> None:
+    body = conversation(("user", "x"), ("assistant", "The answer is"), model=OLD)
+    assert (await posted(FakeMessages(HELLO), body)).status_code == 200
+
+
 async def test_a_right_request_with_tools_is_accepted() -> None:
     body = conversation(("user", "x"), ("assistant", [WORDS, CALL]), ("user", [RESULT, WORDS]))
     assert (await posted(FakeMessages(in_order(HELLO)), body)).status_code == 200
@@ -333,12 +333,33 @@ async def test_a_request_without_a_key_is_a_401(key: str) -> None:
     assert response.json()["error"]["type"] == "authentication_error"
 
 
-async def test_a_request_without_a_version_is_a_400() -> None:
-    assert (await posted(FakeMessages(), ASK, **{"anthropic-version": ""})).status_code == 400
+@pytest.mark.parametrize("version", ["", "yesterday"])
+async def test_a_request_without_a_version_is_a_400(version: str) -> None:
+    response = await posted(FakeMessages(), ASK, **{"anthropic-version": version})
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith("anthropic-version: ")
 
 
 async def test_another_address_is_a_404() -> None:
     assert (await posted(FakeMessages(), ASK, path="/v1/complete")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("calls", "messages", "status"),
+    [
+        ([CALL], [("user", [RESULT]), ("user", "and now?")], 200),
+        ([CALL, CALL2], [("user", [RESULT]), ("user", [RESULT2])], 200),
+        ([CALL, CALL2], [("user", [RESULT]), ("user", "wait"), ("user", [RESULT2])], 400),
+        ([CALL], [("user", "wait"), ("user", [RESULT])], 400),
+        ([CALL], [("user", [RESULT]), ("user", [RESULT])], 400),
+        ([CALL, CALL2], [("user", [RESULT])], 400),
+    ],
+)
+async def test_messages_of_one_role_in_a_row_are_one_turn(
+    calls: list[Any], messages: list[tuple[str, Any]], status: int
+) -> None:
+    body = conversation(("user", "x"), ("assistant", calls), *messages)
+    assert (await posted(FakeMessages(HELLO), body)).status_code == status
 
 
 # The offline script

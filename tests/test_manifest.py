@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskq.agent.manifest import Manifest, ManifestError, load_all
-from taskq.agent.tools import allowed
+from taskq.agent.tools import TOOLS, allowed
 from taskq.errors import SettingsError
 
 ROLES = Path(__file__).parent.parent / "roles"
@@ -72,6 +72,14 @@ def test_lines_may_end_as_on_windows() -> None:
         ("timeout: 0", "timeout: must be longer"),
         ("timeout: -5", "timeout: must be seconds or a duration"),
         ("description: [a]", "description: must be text"),
+        ("fallback: claude", "fallback: must be a list of models"),
+        ("allow_unpriced: 1", "allow_unpriced: must be true or false"),
+        ("budget: 5", "budget: must say one or more of tokens, cost"),
+        ("budget: {}", "budget: must say one or more of tokens, cost"),
+        ("budget: {euros: 5}", "budget: must say one or more of tokens, cost"),
+        ("budget: {tokens: 1.5}", "budget: tokens must be a whole number"),
+        ("budget: {cost: 0}", "budget: cost must be US dollars"),
+        ("daily_budget: {seconds: soon}", "daily_budget: seconds must be seconds or a duration"),
         ("model: other", "model: given twice"),
     ],
 )
@@ -79,6 +87,18 @@ def test_an_error_names_the_file_and_the_field(line: str, named: str) -> None:
     with pytest.raises(ManifestError) as caught:
         Manifest.parse(f"---\nmodel: m\n{line}\n---\nDo it.", Path("roles/broken.md"))
     assert str(caught.value).startswith(f"roles/broken.md: {named}")
+
+
+def test_a_budget_is_numbers_and_its_seconds_may_be_a_duration() -> None:
+    manifest = Manifest.parse(
+        "---\nmodel: m\nfallback: [n, o]\nallow_unpriced: true\n"
+        "budget: {tokens: 100_000, cost: 1.5, turns: 20, tool_calls: 0, seconds: 10min}\n"
+        "daily_budget: {cost: 20}\n---\nDo it.",
+        Path("a.md"),
+    )
+    assert manifest.budget == {"tokens": 100_000, "cost": 1.5, "turns": 20, "tool_calls": 0, "seconds": 600}
+    assert manifest.daily_budget == {"cost": 20}
+    assert (manifest.fallback, manifest.allow_unpriced) == (("n", "o"), True)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +158,7 @@ def test_the_example_roles_can_be_used() -> None:
         "qa-security-sabine",
     }
     for manifest in manifests:
-        assert [tool.name for tool in allowed(manifest.tools)] == [
+        assert [tool.name for tool in allowed(manifest.tools, TOOLS)] == [
             "list_dir",
             "read_file",
             "grep",

@@ -48,6 +48,7 @@ def test_every_variable_is_read() -> None:
             "TASKQ_HEARTBEAT": "500ms",
             "TASKQ_GRACE": "1h",
             "TASKQ_SWEEP": "5",
+            "TASKQ_PRICES": "/etc/prices.toml",
             "ANTHROPIC_API_KEY": "key",
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:1",
         }
@@ -59,6 +60,7 @@ def test_every_variable_is_read() -> None:
         heartbeat=timedelta(milliseconds=500),
         grace=timedelta(hours=1),
         sweep=timedelta(seconds=5),
+        prices=Path("/etc/prices.toml"),
         anthropic_api_key="key",
         anthropic_base_url="http://127.0.0.1:1",
     )

@@ -395,7 +395,7 @@ def test_what_is_no_checkout_is_no_repository(inside: Path) -> None:
         workspace({"repository": str(inside / "src")}, inside.parent, f"{inside}/*")
 
 
-@pytest.mark.parametrize("value", ["", 3, ["/srv"], "/no/such/place", "a\0b"])
+@pytest.mark.parametrize("value", ["", 3, ["/srv"], "/no/such/place", "/etc/passwd", "a\0b"])
 @pytest.mark.parametrize("field", ["repository", "directory"])
 def test_what_is_no_path_fails_the_task(tmp_path: Path, field: str, value: Any) -> None:
     with pytest.raises(Fail) as caught:

@@ -17,8 +17,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
-        "drop table taskq.checks, taskq.reservations, taskq.budgets, taskq.gates, taskq.signals, "
-        "taskq.steps, taskq.steers, taskq.policies, taskq.tool_calls"
+        "drop table taskq.checks, taskq.clocks, taskq.reservations, taskq.budgets, taskq.gates, "
+        "taskq.signals, taskq.steps, taskq.steers, taskq.policies, taskq.tool_calls"
     )
     op.execute("drop domain taskq.effect")
     op.execute("alter table taskq.messages drop column request_id, drop column cost")

@@ -21,6 +21,8 @@ import msgspec
 
 from taskq import embedded, schema
 from taskq.database import Connection, Pool, connect, join
+from taskq.durable import Done as Done
+from taskq.durable import interval as interval
 from taskq.errors import DatabaseError, InvalidTask, TaskFailed
 from taskq.settings import Settings
 from taskq.task import FINAL
@@ -47,16 +49,6 @@ class Columns(TypedDict, total=False):
     parent_id: UUID
     created_by: str
     traceparent: str
-
-
-class Done(msgspec.Struct, frozen=True):
-    """How a task ended: completed, failed or cancelled; its result, or the kind and text of its error."""
-
-    id: UUID
-    status: str
-    result: Any
-    error_kind: str | None
-    error: str | None
 
 
 @asynccontextmanager
@@ -253,6 +245,42 @@ class Queue:
             )
         )
 
+    async def signal(self, id: UUID, name: str, payload: Any = None, actor: str | None = None) -> bool:
+        """Tell a task something that it waits for, or will; the first signal of a name counts.
+
+        :returns: whether it was the first.
+        :raises NotAnArrow: the task has ended.
+        """
+        text = None if payload is None else encode(payload)
+        return bool(await self._pool.fetch_value("signal", id, name, text, actor))
+
+    async def fork(self, id: UUID, name: str, actor: str | None = None) -> UUID:
+        """Insert a new task like this one, with the steps before the one of this name; returns its id.
+
+        :raises InvalidTask: it has no step of this name.
+        """
+        return UUID(str(await self._pool.fetch_value("fork", id, name, actor)))
+
+    async def set_budget(
+        self, scope: str, key: str, limits: Mapping[str, float | None], actor: str | None = None
+    ) -> None:
+        """Set limits of a task, mission or role; None takes one away, what is not named stays.
+
+        :param limits: `tokens`, `cost` (US dollars), `turns`, `tool_calls`, `seconds`.
+        :raises NoSuchTask: there is no such task or mission.
+        """
+        await self._pool.fetch_value("set_budget", scope, key, encode(limits), actor)
+
+    async def set_gate(
+        self, provider: str, model: str, requests: int | None, tokens: int | None, actor: str | None = None
+    ) -> None:
+        """Set how many requests and tokens a minute a model (`*`: all of them together) may be asked for."""
+        await self._pool.fetch_value("set_gate", provider, model, requests, tokens, actor)
+
+    async def resume_gate(self, provider: str, model: str = "*", actor: str | None = None) -> bool:
+        """Lift the pause of a provider or of one of its models; returns whether it was paused."""
+        return bool(await self._pool.fetch_value("resume_gate", provider, model, actor))
+
     async def tend(self) -> dict[str, int]:
         """One pass of maintenance; returns what was done."""
         return dict(decode(await self._pool.fetch_value("tend")))
@@ -265,11 +293,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
-
-
-def interval(length: timedelta) -> str:
-    """A length of time as Postgres reads it, to the microsecond; a day is 24 hours whatever the clocks do."""
-    return f"{length // timedelta(microseconds=1)} microseconds"
 
 
 def encode(value: Any) -> str:

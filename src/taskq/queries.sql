@@ -45,16 +45,107 @@ select taskq.progress($1, $2, $3, $4, $5)
 select taskq.log($1, $2, $3, $4)
 
 -- name: messages
-select seq, role, body, stop_reason, model, usage, simulated, attempt from taskq.messages where task_id = $1 order by seq
+select seq, role, body, stop_reason, model, usage, simulated, attempt, request_id, cost::float8 as cost from taskq.messages where task_id = $1 order by seq
 
--- name: append_message
-select taskq.append_message($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+-- name: begin_turn
+select verdict, model, seconds, reason from taskq.begin_turn($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: hold_back
+select taskq.hold_back($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: learn_limits
+select taskq.learn_limits($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: append_turn
+select taskq.append_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+
+-- name: adopt_policy
+select taskq.adopt_policy($1, $2, $3, $4)
+
+-- name: declare_budgets
+select case when $4::jsonb is not null then taskq.declare_budget($2, $4) end,
+       case when $5::jsonb is not null then taskq.declare_daily_budget((select role from taskq.tasks where id = $2), $5) end
+where $1::uuid is not null and $3::bigint is not null
+
+-- name: tool_calls
+-- the attempt's id and lease are not asked for: reading needs no lease
+select call_id, turn, tool, effect, status, approved_by, attempt from taskq.tool_calls
+where task_id = $2 and $1::uuid is not null and $3::bigint is not null order by turn, place
+
+-- name: steers_to_come
+select id, text, actor from taskq.steers
+where task_id = $2 and done_at is null and verb = 'say' and $1::uuid is not null and $3::bigint is not null order by id
+
+-- name: was_let_go
+-- whether a person approved the task since its last message
+select exists (select from taskq.events e where e.task_id = $2 and e.verb = 'approve' and $1::uuid is not null and $3::bigint is not null
+               and e.at > (select max(m.created_at) from taskq.messages m where m.task_id = $2))
+
+-- name: rounds_examined
+select coalesce(max(round), 0)::integer from taskq.checks where task_id = $2 and $1::uuid is not null and $3::bigint is not null
+
+-- name: intend
+select verdict, reason from taskq.intend($1, $2, $3, $4)
+
+-- name: settle_call
+select taskq.settle_call($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: park
+select taskq.park($1, $2, $3, $4)::text
+
+-- name: steer
+select taskq.steer($1, $2, $3)
+
+-- name: pause
+select taskq.pause($1, $2, $3)
+
+-- name: recall
+select name, kind, result from taskq.recall($1, $2, $3)
+
+-- name: record_step
+select taskq.record_step($1, $2, $3, $4, $5)
+
+-- name: sleep
+select taskq.sleep($1, $2, $3, $4, $5)
+
+-- name: await_signal
+select outcome, payload from taskq.await_signal($1, $2, $3, $4, $5)
+
+-- name: spawn_ahead
+select children from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb, false)
+
+-- name: spawn
+select children, waits from taskq.spawn($1, $2, $3, $4, cast($5 as text)::jsonb)
+
+-- name: outcomes
+select id, status::text, result, error_kind, error from taskq.outcomes($1, $2, $3, $4)
+
+-- name: signal
+select taskq.signal($1, $2, $3, $4)
+
+-- name: fork
+select taskq.fork($1, $2, $3)
+
+-- name: record_checks
+select taskq.record_checks($1, $2, $3, $4, $5)
+
+-- name: record_checks
+select taskq.record_checks($1, $2, $3, $4, $5)
 
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
 
 -- name: retry
 select taskq.retry($1, $2, $3)::text
+
+-- name: set_budget
+select taskq.set_budget($1, $2, $3, $4)
+
+-- name: set_gate
+select taskq.set_gate($1, $2, $3, $4, $5)
+
+-- name: resume_gate
+select taskq.resume_gate($1, $2, $3)
 
 -- name: requeue
 select taskq.requeue($1, $2, $3)::text

@@ -10,6 +10,7 @@
 | TASKQ_HEARTBEAT      | time between two extensions of the leases                       | 15 s          |
 | TASKQ_GRACE          | how long a draining worker waits for its handlers               | 30 s          |
 | TASKQ_SWEEP          | time between two looks at the queue when no bell rings          | 30 s          |
+| TASKQ_PRICES         | file of the models' prices, in place of the one that is shipped | shipped       |
 | ANTHROPIC_API_KEY    | key of the Messages API                                         | none          |
 | ANTHROPIC_BASE_URL   | address of the Messages API                                     | the public one|
 
@@ -24,12 +25,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 from taskq.errors import SettingsError
 
 UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 SECRETS = ("PG", "TASKQ_", "DATABASE_URL", "ANTHROPIC_")
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+USERINFO = re.compile(r"://([^\s:/@?#]*):([^\s@]+)@([^\s:/?#]*)(?::\d*)?/?([^\s?#]*)")
+PASSWORD_IN_URL = re.compile(r"[?&]password=([^&\s#]+)", re.IGNORECASE)
 
 
 def duration(text: str) -> timedelta:
@@ -59,6 +64,24 @@ def child_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
+def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The secrets that `environ` (this process's environment by default) holds, so that they can be redacted.
+
+    They are the values of variables whose names contain KEY, TOKEN, SECRET or PASSWORD, and the passwords in
+    URLs.  A password that its URL says in the open too, as `postgres:postgres@` does, is no secret.
+    """
+    found = set()
+    for name, value in (os.environ if environ is None else environ).items():
+        if SECRET_NAME.search(name):
+            found.add(value.strip())
+        for user, password, *rest in USERINFO.findall(value):
+            if password not in (user, *rest):
+                found |= {password, unquote(password)}
+        for password in PASSWORD_IN_URL.findall(value):
+            found |= {password, unquote(password)}
+    return frozenset(found - {""})
+
+
 def command_environment(names: Iterable[str]) -> dict[str, str]:
     """The environment for a command of an agent: PATH, LANG and the named variables, where they are set."""
     given = {name: os.environ[name] for name in ("PATH", "LANG", *names) if os.environ.get(name)}
@@ -80,6 +103,7 @@ class Settings:
     heartbeat: timedelta = timedelta(seconds=15)
     grace: timedelta = timedelta(seconds=30)
     sweep: timedelta = timedelta(seconds=30)
+    prices: Path | None = None
     anthropic_api_key: str | None = None
     anthropic_base_url: str | None = None
 
@@ -98,6 +122,7 @@ class Settings:
             heartbeat=_duration(env, "TASKQ_HEARTBEAT", cls.heartbeat),
             grace=_duration(env, "TASKQ_GRACE", cls.grace),
             sweep=_duration(env, "TASKQ_SWEEP", cls.sweep),
+            prices=Path(env["TASKQ_PRICES"]).expanduser() if "TASKQ_PRICES" in env else None,
             anthropic_api_key=env.get("ANTHROPIC_API_KEY"),
             anthropic_base_url=env.get("ANTHROPIC_BASE_URL"),
         )

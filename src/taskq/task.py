@@ -7,11 +7,14 @@ whether `progress` and `log` are awaited.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
+
+from taskq.durable import Diary, Durable
 
 FINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
@@ -34,7 +37,7 @@ ERROR_KINDS: Final = frozenset(
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One committed message of an agent's conversation (a row of `taskq.messages`).
+    """One committed message of an agent's conversation (a row of `taskq.messages`); `cost` in US dollars.
 
     `body` is the JSON text of the message's content, exactly as it was sent or received: jsonb would
     reorder its keys and refuse \\u0000.
@@ -48,6 +51,22 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, Any] | None = None
     simulated: bool = False
     attempt: int = 0
+    request_id: str | None = None
+    cost: float | None = None
+
+
+class Transaction(Protocol):
+    """A transaction of an attempt on the queue's own database: SQL of your own, and `Task.call` within it."""
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+    async def call(self, query: str, *args: Any) -> Any: ...
 
 
 class Line(Protocol):
@@ -64,9 +83,9 @@ class Line(Protocol):
 
     async def rows(self, task: Attempt, query: str, *args: Any) -> list[Any]: ...
 
-    async def messages(self, task: Attempt) -> list[Message]: ...
+    def transaction(self, task: Attempt) -> AbstractAsyncContextManager[Transaction]: ...
 
-    async def append_message(self, task: Attempt, message: Message) -> None: ...
+    async def messages(self, task: Attempt) -> list[Message]: ...
 
 
 class Attempt:
@@ -120,11 +139,18 @@ class Attempt:
         return f"<{type(self).__name__} {self.id} {self.role} attempt {self.attempt}>"
 
 
-class Task(Attempt):
-    """What an async handler is given."""
+class Task(Attempt, Durable):
+    """What an async handler is given; with `step`, `sleep`, `signal` and `spawn` of `Durable`."""
 
-    __slots__ = ()
+    __slots__ = ("_pages",)
     _line: Line
+    _pages: Diary
+
+    @property
+    def _diary(self) -> Diary:
+        if not hasattr(self, "_pages"):  # most tasks need none
+            self._pages = Diary()
+        return self._pages
 
     async def progress(self, fraction: float | None = None, note: str | None = None) -> None:
         """Tell people how far the task is.
@@ -156,16 +182,13 @@ class Task(Attempt):
         """As `call`, and returns all rows."""
         return await self._line.rows(self, query, *args)
 
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction on the queue's database, committed at the end of the block."""
+        return self._line.transaction(self)
+
     async def messages(self) -> list[Message]:
         """The conversation of this task as far as it is committed, by this attempt or earlier ones."""
         return await self._line.messages(self)
-
-    async def append_message(self, message: Message) -> None:
-        """Commit one finished message; a crashed run resumes after the last of these.
-
-        :raises LeaseLost: another worker owns the task now.
-        """
-        await self._line.append_message(self, message)
 
 
 class SyncLine(Protocol):

@@ -7,19 +7,26 @@ Nothing here imports the SDK until the first task of an agent runs.
 """
 
 from taskq.agent.claude import Claude
-from taskq.agent.failures import RateLimited, Unavailable
+from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.manifest import Manifest, ManifestError, load_all
-from taskq.agent.roles import add_agents, player, require_key, role
+from taskq.agent.player import House, Player
+from taskq.agent.prices import Prices, UnknownPrice
+from taskq.agent.roles import add_agents, require_key, role
 
 __all__ = [
     "Claude",
+    "Exhausted",
+    "House",
     "Manifest",
     "ManifestError",
+    "Overloaded",
+    "Player",
+    "Prices",
     "RateLimited",
     "Unavailable",
+    "UnknownPrice",
     "add_agents",
     "load_all",
-    "player",
     "require_key",
     "role",
 ]

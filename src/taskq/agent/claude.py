@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskq.agent.conversation import Turn
 from taskq.agent.draft import Draft
 from taskq.agent.failures import Unavailable, from_status
+from taskq.agent.gate import read_limits
 from taskq.errors import Outcome
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ class Claude:
         """Ask for the next message: stream it to its end and return it.
 
         :param request: the body of the request, as the SDK's `messages.create` takes it.
-        :raises RateLimited, Unavailable: try again later.
+        :raises RateLimited, Overloaded, Unavailable: try again later; `may_have_charged` says whether this
+            call may have cost something.
+        :raises Exhausted: the account may spend no more.
         :raises Fail: trying again would not help.
         """
         client = await self._opened()
@@ -106,12 +110,13 @@ async def _stream(client: anthropic.AsyncAnthropic, request: dict[str, Any]) -> 
     """One message, streamed to its `message_stop`."""
     draft = Draft()
     async with await client.messages.create(**request, stream=True) as stream:
+        headers = stream.response.headers
         async for event in stream:
             draft.add(event.to_dict())
     turn = draft.turn()
     if turn is None:
         raise Unavailable("the stream ended before the message did; nothing of it was kept")
-    return turn
+    return replace(turn, request_id=headers.get("request-id"), limits=read_limits(headers))
 
 
 def _outcome(error: Exception) -> Outcome | None:
@@ -123,7 +128,10 @@ def _outcome(error: Exception) -> Outcome | None:
     if isinstance(error, anthropic.APIStatusError):
         return from_status(error)
     if isinstance(error, anthropic.APIError | httpx2.HTTPError):
-        return Unavailable(f"the Messages API could not be reached or broke off: {words}")
+        never_sent = isinstance(error.__cause__ or error, httpx2.ConnectError | httpx2.ConnectTimeout)
+        return Unavailable(
+            f"the Messages API could not be reached or broke off: {words}", may_have_charged=not never_sent
+        )
     # Broken JSON, blocks out of order: the stream was not what it should be.
     if isinstance(error, ValueError | LookupError):
         return Unavailable(f"the Messages API's stream made no sense: {words}")

@@ -17,10 +17,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from taskq.agent.commands import Command, commands
+from taskq.agent.evidence import Evidence
+from taskq.agent.hosts import read_hosts
+from taskq.agent.mcp import Server, read_servers
+from taskq.agent.text import cut
 from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
 from taskq.settings import duration
@@ -39,8 +44,17 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.  `repositories` are globs over the checkouts that it may change,
-    `commands` what `run_check` may run.
+    and `max_attempts` to the task.  `fallback` names the models to ask while `model` may not be asked, in
+    order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
+    `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
+    price table does not know: they count as free of cost.  `repositories` are globs
+    over the checkouts that it may change, `commands` what `run_check` may run, `hosts` what `http_get` may
+    ask, `mcp` the servers whose tools are offered too.
+    `evidence` is what its results must show; `repeat_warning` and
+    `repeat_limit` are how many equal calls with equal results are warned of, and stop the agent.
+    `delegates` are globs over the roles that it may give work to, `approve` over the tools of which a person
+    must approve each call, `unknown_outcome` what follows an unsafe call that a crash interrupted: the model
+    is told, or the task parks for a person first.
     """
 
     name: str
@@ -52,8 +66,20 @@ class Manifest:
     timeout: timedelta | None = None
     max_attempts: int | None = None
     description: str = ""
+    fallback: tuple[str, ...] = ()
+    budget: Mapping[str, int | float] | None = None
+    daily_budget: Mapping[str, int | float] | None = None
+    allow_unpriced: bool = False
     repositories: tuple[str, ...] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    repeat_warning: int = 3
+    repeat_limit: int = 5
+    hosts: tuple[str, ...] = ()
+    mcp: tuple[Server, ...] = ()
+    delegates: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
+    unknown_outcome: Literal["tell", "park"] = "tell"
 
     @classmethod
     def load(cls, path: Path | str) -> Manifest:
@@ -109,11 +135,15 @@ def _fields(front_matter: str, path: Path) -> dict[str, Any]:
     if "model" not in given:
         raise ManifestError(f"{path}: model: missing; say which model plays this role")
     fields = {}
+    readers: dict[str, Callable[[object], Any]] = {
+        **_READERS,
+        "evidence": partial(Evidence.read, beside=path.parent),
+    }
     for name, value in given.items():
         try:
-            fields[name] = _READERS[name](value)
+            fields[name] = readers[name](value)
         except ValueError as error:
-            raise ManifestError(f"{path}: {name}: {error}, not {value!r}") from error
+            raise ManifestError(f"{path}: {name}: {error}, not {cut(repr(value), 200)}") from error
     return fields
 
 
@@ -160,6 +190,15 @@ def _whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return str(value)
+
+    return read
+
+
 def _timeout(value: object) -> timedelta:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be seconds or a duration like 10min")
@@ -172,6 +211,45 @@ def _timeout(value: object) -> timedelta:
     return timeout
 
 
+def _models(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(model, str) and model.strip() for model in value):
+        raise ValueError("must be a list of models")
+    return tuple(model.strip() for model in value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _money(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e8:
+        raise ValueError("must be US dollars")
+    return value
+
+
+_LIMITS: dict[str, Callable[[object], int | float]] = {
+    "tokens": _whole(1, 10**15),
+    "cost": _money,
+    "turns": _whole(1, 10**9),
+    "tool_calls": _whole(0, 10**9),
+    "seconds": lambda value: _timeout(value).total_seconds(),
+}
+
+
+def _budget(value: object) -> Mapping[str, int | float]:
+    if not isinstance(value, dict) or not value or value.keys() - _LIMITS.keys():
+        raise ValueError(f"must say one or more of {', '.join(_LIMITS)}")
+    limits = {}
+    for name, limit in value.items():
+        try:
+            limits[name] = _LIMITS[name](limit)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return limits
+
+
 _READERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "tools": _globs,
@@ -180,6 +258,18 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
     "description": _text,
+    "fallback": _models,
+    "budget": _budget,
+    "daily_budget": _budget,
+    "allow_unpriced": _flag,
     "repositories": repositories,
     "commands": commands,
+    "evidence": Evidence.read,
+    "repeat_warning": _whole(2, 20),
+    "repeat_limit": _whole(2, 20),
+    "hosts": read_hosts,
+    "mcp": read_servers,
+    "delegates": _globs,
+    "approve": _globs,
+    "unknown_outcome": _one_of("tell", "park"),
 }

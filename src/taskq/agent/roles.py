@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from taskq.agent.claude import Claude
-from taskq.agent.loop import run
 from taskq.agent.manifest import Manifest, ManifestError, load_all
+from taskq.agent.player import House, Player
+from taskq.agent.prices import Prices
+from taskq.agent.redaction import Redactor
 from taskq.agent.tools import allowed
 from taskq.app import App, Role
 from taskq.errors import SettingsError
-from taskq.settings import Settings
-from taskq.task import Task
+from taskq.settings import Settings, secrets
 
 NO_KEY = (
     "ANTHROPIC_API_KEY is not set, and agents need it. Set it, or run with --offline to play all agents"
@@ -39,48 +38,55 @@ def add_agents(
     api_key: str | None,
     base_url: str | None = None,
     simulated: bool = False,
+    settings: Settings | None = None,
 ) -> list[str]:
     """Add every role manifest of a directory to an App; they share one client of the Messages API.
 
     :param base_url: another address of the API, such as a `taskq.testing.FakeMessages`.
     :param simulated: the address is a fake; stamps every message and result.
+    :param settings: where tasks have their own directories, and the price table; those of the environment.
     :returns: the names of the roles.
     :raises ManifestError: a manifest cannot be used.
     :raises SettingsError: no key was given, or the `agent` extra is not installed.
     """
     if not api_key:
         raise SettingsError(NO_KEY)
-    if find_spec("anthropic") is None or find_spec("yaml") is None:
+    if any(find_spec(name) is None for name in ("anthropic", "yaml", "jsonschema")):
         raise SettingsError("agents need the 'agent' extra: pip install 'taskq-pg[agent]'")
-    claude = Claude(api_key, base_url=base_url, simulated=simulated)
+    settings = settings or Settings.read()
+    house = House(
+        claude=Claude(api_key, base_url=base_url, simulated=simulated),
+        tools=app.tools,
+        home=settings.home,
+        prices=Prices.load(settings.prices),
+        redactor=Redactor(secrets()),
+    )
     manifests = load_all(directory)
     for manifest in manifests:
-        app.add(role(manifest, claude))
+        app.add(role(manifest, house))
     return [manifest.name for manifest in manifests]
 
 
-def role(manifest: Manifest, claude: Claude) -> Role:
-    """The role that plays a manifest with a client.
+def role(manifest: Manifest, house: House) -> Role:
+    """The role that plays a manifest.
 
-    :raises ManifestError: a glob of its tools matches no tool.
+    :raises ManifestError: it asks for a tool that is not there, or for evidence that it could never show.
+    :raises UnknownPrice: the price table does not know a model, and the manifest does not allow that.
     """
+    player = Player(manifest, house)
     try:
-        allowed(manifest.tools)
+        names = [tool.name for tool in allowed(manifest.tools, player.registry(), is_whole=not manifest.mcp)]
     except LookupError as error:
         raise ManifestError(f"{manifest.name}.md: tools: {error.args[0]}") from error
+    if manifest.evidence and (fault := manifest.evidence.fault(names, manifest.commands)):
+        raise ManifestError(f"{manifest.name}.md: evidence: {fault}")
+    if not manifest.allow_unpriced:
+        for model in (manifest.model, *manifest.fallback):
+            house.prices.price_of(model)
     return Role(
         name=manifest.name,
-        handler=player(manifest, claude),
+        handler=player.play,
         timeout=manifest.timeout,
         max_attempts=manifest.max_attempts,
         description=manifest.description or None,
     )
-
-
-def player(manifest: Manifest, claude: Claude) -> Callable[[Task], Awaitable[dict[str, Any]]]:
-    """The handler that plays a manifest with a client."""
-
-    async def play(task: Task) -> dict[str, Any]:
-        return await run(task, manifest, claude)
-
-    return play

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from taskq.agent import files, writing
 from taskq.agent import grep as searching
-from taskq.agent.commands import Command
-from taskq.agent.jail import Jail
-from taskq.agent.run_check import RUN_CHECK, run_check
-from taskq.agent.workspace import Workspace, workspace_of
-from taskq.errors import Fail, SettingsError
-from taskq.task import Task
-from taskq.tool import Answer, Input, Refused, Tool, ToolCall, ToolError, from_function, schema_of
+from taskq.agent.workspace import workspace_of
+from taskq.tool import Answer, Input, Tool, ToolCall, ToolError, from_function, schema_of
 
 SUBMIT = "submit_result"
 
@@ -113,89 +107,19 @@ TOOLS: dict[str, Tool] = {
         ),
     )
 }
-FILE_TOOLS = frozenset({"list_dir", "read_file", "grep", "write_file", "edit_file", RUN_CHECK})
+
+FILE_TOOLS = frozenset({"list_dir", "read_file", "grep", "write_file", "edit_file"})
 """Those that work on the task's files."""
 
 
-def registry(commands: Mapping[str, Command], *more: Tool) -> dict[str, Tool]:
-    """All tools that a role could be allowed: the shipped ones, `run_check` if it has commands, and `more`.
-
-    :raises SettingsError: two of them have one name.
-    """
-    tools = dict(TOOLS)
-    for tool in [*([run_check(commands)] if commands else []), *more]:
-        if tool.name in tools:
-            raise SettingsError(f"tool {tool.name}: there are two of this name; give yours another")
-        tools[tool.name] = tool
-    return tools
-
-
-def allowed(globs: Iterable[str], registry: Mapping[str, Tool] = TOOLS) -> list[Tool]:
+def allowed(globs: Iterable[str], registry: Mapping[str, Tool], *, is_whole: bool = True) -> list[Tool]:
     """The tools of a registry that match one of the globs, in its order.
 
+    :param is_whole: whether the registry holds all that there will be; else a glob may match none of it yet.
     :raises LookupError: a glob matches no tool.
     """
     globs = list(globs)
-    for glob in globs:
+    for glob in globs if is_whole else []:
         if not any(fnmatchcase(name, glob) for name in registry):
             raise LookupError(f"{glob!r} matches no tool; there are {', '.join(registry)}")
     return [tool for name, tool in registry.items() if any(fnmatchcase(name, glob) for glob in globs)]
-
-
-class Toolbox:
-    """The tools of one attempt: those that its role allows, jailed to the task's directory."""
-
-    def __init__(self, globs: Iterable[str], directory: str | Path | None) -> None:
-        """:raises Fail: a file tool is allowed and the directory is missing or cannot be opened."""
-        self.tools = {tool.name: tool for tool in allowed(globs)}
-        self.workspace = self._open(directory)
-
-    @property
-    def jail(self) -> Jail | None:
-        """The way to the files, if there are any."""
-        return self.workspace.jail if self.workspace else None
-
-    def offers(self) -> list[dict[str, Any]]:
-        """The tools as the Messages API wants to hear of them."""
-        return [tool.offer() for tool in self.tools.values()]
-
-    async def run(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Do what a `tool_use` block asks; the answer is its `tool_result` block."""
-        result = {"type": "tool_result", "tool_use_id": call["id"]}
-        try:
-            return {**result, "content": await self._run(call["name"], call["input"], call["id"])}
-        except (Refused, ToolError) as error:
-            return {**result, "content": str(error), "is_error": True}
-
-    def submission(self, calls: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-        """The result that one of the `tool_use` blocks hands in, if it may and is well formed."""
-        for call in calls:
-            if call["name"] == SUBMIT and SUBMIT in self.tools:
-                try:
-                    self.tools[SUBMIT].check(call["input"])
-                except ToolError:
-                    continue
-                result: dict[str, Any] = call["input"]
-                return result
-        return None
-
-    async def _run(self, name: str, given: Any, id: str) -> str:
-        if name not in self.tools:
-            raise Refused(f"{name}: is not among this role's tools ({', '.join(self.tools) or 'none'})")
-        call = ToolCall(task=Task(), key=id, workspace=self.workspace)
-        self.tools[name].check(given)
-        try:
-            answer = await self.tools[name].run(call, given)
-        except OSError as error:
-            raise ToolError(f"{name}: {error.strerror or 'failed'}") from error
-        return answer if isinstance(answer, str) else answer.text
-
-    def _open(self, directory: str | Path | None) -> Workspace | None:
-        if FILE_TOOLS.isdisjoint(self.tools):
-            return None
-        if not isinstance(directory, str | Path) or not str(directory):
-            raise Fail(
-                "the payload needs a 'directory': this role's file tools are jailed to it",
-                kind="validation_error",
-            )
-        return Workspace(directory, writable=False)

@@ -90,7 +90,10 @@ where t.id = any(array(select m.id from taskq.tasks m where m.mission_id = $1 an
 order by t.created_at, t.id
 
 -- name: doomed
-select t.id, t.role, t.name, t.status from taskq.tasks t where t.id = any(taskq.doom(array[$1::uuid])) order by t.created_at, t.id
+select t.id, t.role, t.name, t.status
+from (select taskq.brood($1) as ids) b join taskq.tasks t on t.id = any(b.ids || taskq.doom(b.ids || $1::uuid))
+where t.finished_at is null
+order by t.created_at, t.id
 
 -- name: roles
 select o.*, r.description, r.timeout, r.max_attempts,
@@ -118,7 +121,11 @@ left join (select d.task_id, count(*) as unmet
            from taskq.dependencies d join taskq.tasks p on p.id = d.depends_on
            where not d.met and p.status <> 'completed' and not (d.on_failure = 'run' and p.status in ('failed', 'cancelled'))
            group by d.task_id) e on e.task_id = t.id
-where t.status = 'blocked' and (t.waiting_on <> coalesce(e.unmet, 0) or t.waiting_on = 0)
+left join (select s.task_id, count(*) as unmet
+           from taskq.steps s left join taskq.signals g using (task_id, name)
+           where s.kind = 'signal' and s.done_at is null and s.wake_at is null and g.name is null
+           group by s.task_id) w on w.task_id = t.id
+where t.status = 'blocked' and (t.waiting_on <> coalesce(e.unmet, 0) + coalesce(w.unmet, 0) or t.waiting_on = 0)
 
 -- name: leases_of_nobody
 select count(*) from taskq.tasks t where t.status = 'in_progress' and (t.worker_id is null or t.lease_expires_at is null)
@@ -130,3 +137,12 @@ select (select count(*) from taskq.orphaned where status = 'in_progress') as orp
        array(select o.role from taskq.overview o where o.workers = 0 and o.ready + o.scheduled > 0 order by o.role) as unplayed,
        array(select w.name || ': ' || w.trouble from taskq.workers_live w where w.trouble is not null order by w.name) as troubled,
        (select count(*) from taskq.workers_live) as workers
+
+-- name: spend
+select * from taskq.spend s where ($1::text is null or s.scope = $1) and ($2::text is null or s.key = $2)
+
+-- name: gates
+select provider, model, requests_per_minute, tokens_per_minute, set_by, reason, paused_until::text,
+       case when paused_until = 'infinity' then 'until resumed'
+            when paused_until > now() then 'for ' || taskq.ago(paused_until - now()) end as paused
+from taskq.gates order by provider, model <> '*', model

@@ -117,7 +117,7 @@ INVARIANTS = (
     (
         "counters",
         "miscounted",
-        "blocked tasks whose waiting_on is not the number of their unmet dependencies",
+        "blocked tasks whose waiting_on is not the number of their unmet dependencies and signals",
     ),
     ("leases", "leases_of_nobody", "tasks in progress without a worker or an end of their lease"),
 )

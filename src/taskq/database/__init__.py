@@ -4,7 +4,7 @@
 on somebody else's connection, inside his transaction.
 """
 
-from taskq.database.connection import Connection, Listener, Pool, connect, raw_connect
+from taskq.database.connection import Connection, Listener, Pool, Transaction, connect, raw_connect
 from taskq.database.joining import join
 from taskq.database.queries import QUERIES, read_queries
 from taskq.database.refusals import refused
@@ -14,6 +14,7 @@ __all__ = [
     "Connection",
     "Listener",
     "Pool",
+    "Transaction",
     "connect",
     "join",
     "raw_connect",

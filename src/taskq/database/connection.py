@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -76,6 +77,21 @@ class Connection:
 
         return fetch
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction on this session: committed at the end of the block, rolled back when it raises."""
+        transaction = self._raw.transaction()
+        with refused():
+            await transaction.start()
+        try:
+            yield Transaction(self._raw, self._queries)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the error that ended the block is the one to tell of
+                await transaction.rollback()
+            raise
+        with refused():
+            await transaction.commit()
+
     async def listen(self, channel: str, listener: Listener) -> None:
         """Call `listener(channel, payload)` for every notification."""
         with refused():
@@ -97,6 +113,37 @@ class Connection:
             await self._raw.close(timeout=2)
         except (OSError, TimeoutError, asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._raw.terminate()
+
+
+class Transaction:
+    """A session in the middle of a transaction.  It sends SQL of the caller's own."""
+
+    def __init__(self, raw: asyncpg.Connection, queries: Mapping[str, str]) -> None:
+        self._raw, self._queries = raw, queries
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Send one statement; returns what Postgres says of it, such as `INSERT 0 1`."""
+        with refused():
+            return str(await self._raw.execute(query, *args))
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """All rows."""
+        with refused():
+            return list(await self._raw.fetch(query, *args))
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        """The first row, or None."""
+        with refused():
+            return await self._raw.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        with refused():
+            return await self._raw.fetchval(query, *args)
+
+    async def call(self, query: str, *args: Any) -> Any:
+        """The first column of the first row of a named statement."""
+        return await self.fetchval(self._queries[query], *args)
 
 
 class Pool:
@@ -152,6 +199,12 @@ class Pool:
                 continue
         async with self.session() as session:
             return await fetch(session, query, *args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A session in a transaction: committed at the end of the block, rolled back when it raises."""
+        async with self.session() as session, session.transaction() as transaction:
+            yield transaction
 
     async def close(self) -> None:
         """Close every session; a server that does not answer is left after 5 s."""

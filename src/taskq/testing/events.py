@@ -7,53 +7,62 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from taskq.testing.reply import Reply
+from taskq.testing.blocks import Block
+from taskq.testing.prefix import PromptCache, tokens
+from taskq.testing.reply import USUAL, Pieces, Reply
 from taskq.testing.request import Request
-
-TEXT_PIECE = 24
-"""Characters of text in one event."""
-JSON_PIECE = 11
-"""Characters of a tool call's arguments in one event: short, so that they break inside words and escapes."""
 
 Event = dict[str, Any]
 
 
-def message(request: Request, reply: Reply) -> dict[str, Any]:
-    """The whole message, as a request without `stream` gets it.  The same request gets the same ids."""
-    content = [_with_id(block, request, at) for at, block in enumerate(reply.content)]
-    calls = any(block["type"] == "tool_use" for block in content)
+def message(request: Request, reply: Reply, usage: dict[str, int] | None = None) -> dict[str, Any]:
+    """The whole message, as a request without `stream` gets it.  The same request gets the same ids.
+
+    :param usage: the input side of its `usage`; None reckons it for an empty prompt cache.
+    """
+    usage = PromptCache().usage(request.parts) if usage is None else usage
+    content = _with_ids(request, reply)
     return {
         "id": f"msg_{_id(request, 'message')}",
         "type": "message",
         "role": "assistant",
         "model": request.model,
         "content": content,
-        "stop_reason": reply.stop_reason or ("tool_use" if calls else "end_turn"),
-        "stop_sequence": None,
-        "usage": {
-            "input_tokens": tokens_of(request.body),
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": tokens(json.dumps(content)),
-            **reply.usage,
-        },
+        "stop_reason": _stop_reason(reply),
+        "stop_sequence": reply.stop_sequence,
+        "stop_details": _stop_details(reply),
+        "usage": {**usage, "output_tokens": tokens(json.dumps(content)), **reply.usage},
     }
 
 
-def stream(whole: dict[str, Any]) -> Iterator[Event]:
+def whole(message: dict[str, Any]) -> dict[str, Any]:
+    """The message as JSON: arguments that were cut short are none."""
+    return {**message, "content": [_parsed(block) for block in message["content"]]}
+
+
+def stream(message: dict[str, Any], pieces: Pieces = USUAL) -> Iterator[Event]:
     """The message as the events that a request with `stream` gets."""
-    usage = whole["usage"]
-    start = {**whole, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
-    yield {"type": "message_start", "message": start}
-    for at, block in enumerate(whole["content"]):
-        yield from _block(at, block)
+    usage = message["usage"]
+    nothing: dict[str, Any] = {
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+    }
+    yield {
+        "type": "message_start",
+        "message": {**message, **nothing, "usage": {**usage, "output_tokens": 1}},
+    }
+    for at, block in enumerate(message["content"]):
+        empty, deltas = _deltas(block, pieces)
+        yield {"type": "content_block_start", "index": at, "content_block": empty}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": at, "delta": delta}
+        yield {"type": "content_block_stop", "index": at}
         if at == 0:
             yield {"type": "ping"}
-    yield {
-        "type": "message_delta",
-        "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": whole["stop_sequence"]},
-        "usage": {"output_tokens": usage["output_tokens"]},
-    }
+    stop = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+    yield {"type": "message_delta", "delta": stop, "usage": usage}
     yield {"type": "message_stop"}
 
 
@@ -63,47 +72,68 @@ def encode(event: Event) -> bytes:
     return f"event: {event['type']}\ndata: {data}\n\n".encode()
 
 
-def tokens(text: str) -> int:
-    """About how many tokens a text has."""
-    return len(text) // 4 + 1
-
-
-def tokens_of(body: dict[str, Any]) -> int:
-    """About how many tokens a request has."""
-    return tokens(json.dumps([body.get("system"), body.get("tools"), body.get("messages")]))
-
-
-def _block(at: int, block: dict[str, Any]) -> Iterator[Event]:
-    empty, deltas = _deltas(block)
-    yield {"type": "content_block_start", "index": at, "content_block": empty}
-    for delta in deltas:
-        yield {"type": "content_block_delta", "index": at, "delta": delta}
-    yield {"type": "content_block_stop", "index": at}
-
-
-def _deltas(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _deltas(block: Block, pieces: Pieces) -> tuple[Block, list[dict[str, Any]]]:
     """A block as it starts, and what is then added to it."""
-    if block["type"] == "text":
-        pieces = _pieces(block["text"], TEXT_PIECE)
-        return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in pieces]
-    if block["type"] == "thinking":
-        deltas = [{"type": "thinking_delta", "thinking": p} for p in _pieces(block["thinking"], TEXT_PIECE)]
-        signature = {"type": "signature_delta", "signature": block["signature"]}
-        return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
-    arguments = json.dumps(block["input"])
-    # The real API sends an empty piece first.
-    pieces = ["", *_pieces(arguments, JSON_PIECE)]
-    return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    match block["type"]:
+        case "text":
+            deltas = [{"type": "text_delta", "text": p} for p in _cut(block["text"], pieces.text)]
+            cited = [{"type": "citations_delta", "citation": c} for c in block.get("citations") or []]
+            empty: dict[str, Any] = {"citations": []} if cited else {}
+            return {**block, "text": "", **empty}, [*deltas, *cited]
+        case "thinking":
+            words = _cut(block["thinking"], pieces.text)
+            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in words]
+            signature = {"type": "signature_delta", "signature": block["signature"]}
+            return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
+        case "tool_use" | "server_tool_use":
+            given = block["input"]
+            arguments = given if isinstance(given, str) else json.dumps(given)
+            # The real API sends an empty piece first.
+            parts = ["", *_cut(arguments, pieces.json)]
+            return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": p} for p in parts]
+        case _:
+            return block, []
 
 
-def _pieces(text: str, size: int) -> list[str]:
+def _cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def _with_id(block: dict[str, Any], request: Request, at: int) -> dict[str, Any]:
-    if block["type"] == "tool_use" and block["id"] is None:
-        return {**block, "id": f"toolu_{_id(request, str(at))}"}
-    return block
+def _stop_reason(reply: Reply) -> str:
+    calls = any(block["type"] == "tool_use" for block in reply.content)
+    follows = "stop_sequence" if reply.stop_sequence else "tool_use" if calls else "end_turn"
+    return reply.stop_reason or follows
+
+
+def _stop_details(reply: Reply) -> dict[str, Any] | None:
+    if reply.stop_reason == "refusal" and reply.stop_details is None:
+        return {"type": "refusal", "category": None, "explanation": None}
+    return reply.stop_details
+
+
+def _with_ids(request: Request, reply: Reply) -> list[Block]:
+    """The blocks, with ids for those that have none yet; a result takes the id of the call before it."""
+    blocks: list[Block] = []
+    called = ""
+    for at, block in enumerate(reply.content):
+        if block["type"] in ("tool_use", "server_tool_use") and block["id"] is None:
+            kind = "toolu" if block["type"] == "tool_use" else "srvtoolu"
+            block = {**block, "id": f"{kind}_{_id(request, str(at))}"}
+        if block["type"] == "server_tool_use":
+            called = block["id"]
+        if "tool_use_id" in block and block["tool_use_id"] is None:
+            block = {**block, "tool_use_id": called}
+        blocks.append(block)
+    return blocks
+
+
+def _parsed(block: Block) -> Block:
+    if not isinstance(block.get("input"), str):
+        return block
+    try:
+        return {**block, "input": json.loads(block["input"])}
+    except ValueError:
+        return {**block, "input": {}}
 
 
 def _id(request: Request, what: str) -> str:

@@ -13,7 +13,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from taskq.testing.reply import Reply, text, tool_use
+from taskq.testing.blocks import text, tool_use
+from taskq.testing.reply import Reply
 from taskq.testing.request import Request
 
 FILES_READ = 2

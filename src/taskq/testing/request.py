@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
+
+from taskq.testing.prefix import Part, as_blocks, parts
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call of the conversation, answered: `answer` is the answer's text, `failed` its `is_error`."""
+
+    name: str
+    arguments: dict[str, Any]
+    answer: str
+    failed: bool
 
 
 class Request:
@@ -29,12 +42,18 @@ class Request:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation so far, each content as a list of blocks."""
-        return [{**message, "content": _blocks(message["content"])} for message in self.body["messages"]]
+        return [{**message, "content": as_blocks(message["content"])} for message in self.body["messages"]]
 
     @property
     def system(self) -> str:
         """The system prompt as one text."""
-        return "\n".join(block.get("text", "") for block in _blocks(self.body.get("system") or []))
+        return "\n".join(block.get("text", "") for block in as_blocks(self.body.get("system") or []))
+
+    @property
+    def task(self) -> str | None:
+        """What the line `Task:` of the first message says: the task's name, or its role if it has none."""
+        found = re.search(r"^Task: (.*)$", _texts(self.messages[0]["content"]), re.MULTILINE)
+        return found[1] if found else None
 
     @property
     def tools(self) -> dict[str, dict[str, Any]]:
@@ -55,48 +74,47 @@ class Request:
             (
                 call["name"],
                 call["input"],
-                _text(answers[call["id"]].get("content", "")),
+                _texts(as_blocks(answers[call["id"]].get("content", ""))),
                 bool(answers[call["id"]].get("is_error")),
             )
             for call in blocks
             if call["type"] == "tool_use"
         ]
 
+    @property
+    def last_call(self) -> Call | None:
+        """The tool call that was answered last, if this turn follows a tool's answer.
+
+        Words of the user's may come after the answer, in a message of their own too.
+        """
+        since = takewhile(lambda message: message["role"] == "user", reversed(self.messages))
+        answers = [
+            block for message in since for block in message["content"] if block["type"] == "tool_result"
+        ]
+        return Call(*self.calls[-1]) if answers else None
+
     @cached_property
+    def parts(self) -> list[Part]:
+        """The prompt as a prompt cache sees it, block by block: tools, system, messages."""
+        return parts(self.body)
+
+    @property
     def hashes(self) -> list[str]:
-        """The hash of the request up to and including each message: model, system, tools, message 1 .. n.
+        """The hash of the prompt up to and including each block: tools, then system, then messages.
 
         A request that goes on from an earlier one has the earlier one's last hash among its own.
         """
-        digest = hashlib.sha256()
-        for part in ("model", "system", "tools"):
-            digest.update(_bytes(self.body.get(part)))
-        hashes = []
-        for message in self.body["messages"]:
-            digest.update(_bytes(message))
-            hashes.append(digest.hexdigest())
-        return hashes
+        return [part.hash for part in self.parts]
 
     @property
     def prefix_hash(self) -> str:
         """The hash of all that the model is shown; two requests with the same one are the same prompt."""
-        return self.hashes[-1]
+        return self.parts[-1].hash
 
     def extends(self, earlier: Request) -> bool:
         """Whether this prompt starts with the whole of an earlier one, byte for byte."""
         return earlier.prefix_hash in self.hashes
 
 
-def _bytes(value: object) -> bytes:
-    # Keys stay in their order: another order is another prompt to a cache.
-    return (
-        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\0"
-    )
-
-
-def _blocks(content: Any) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-
-
-def _text(content: Any) -> str:
-    return "\n".join(block.get("text", "") for block in _blocks(content))
+def _texts(blocks: list[dict[str, Any]]) -> str:
+    return "\n".join(block.get("text", "") for block in blocks)

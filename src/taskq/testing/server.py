@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from typing import Any
+
+from taskq.testing.response import TRANSPORT, Receive, Scope, Send
 
 
 class Server:
@@ -22,7 +25,7 @@ class Server:
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=_protocol(),
             ws="none",
             lifespan="off",
             access_log=False,
@@ -44,3 +47,21 @@ class Server:
 
     def _serve(self) -> None:
         self._server.run(sockets=[self._socket])
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    """Uvicorn's HTTP, which also hands the application its connection: ASGI knows no way to reset one."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            app: Any = self.app
+
+            async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+                scope[TRANSPORT] = transport
+                await app(scope, receive, send)
+
+            self.app = with_transport
+
+    return Protocol

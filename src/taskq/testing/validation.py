@@ -1,4 +1,4 @@
-"""What the Messages API refuses with a 400."""
+"""What the Messages API refuses with a 400: the request around its messages."""
 
 from __future__ import annotations
 
@@ -6,40 +6,34 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from taskq.testing.prefix import as_blocks
+from taskq.testing.turns import message_faults
+
 _FIELDS = frozenset(
     (
         *("cache_control", "container", "context_management", "diagnostics", "inference_geo", "max_tokens"),
         *("messages", "metadata", "model", "output_config", "service_tier", "speed", "stop_sequences"),
-        *("stream", "system", "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p"),
+        *("stream", "system", "thinking", "tool_choice", "tools"),
     )
 )
-_REQUIRED: dict[str, dict[str, type]] = {
-    "text": {"text": str},
-    "thinking": {"thinking": str, "signature": str},
-    "redacted_thinking": {"data": str},
-    "tool_use": {"id": str, "name": str, "input": dict},
-    "tool_result": {"tool_use_id": str},
-    "image": {"source": dict},
-    "document": {"source": dict},
-}
-_OPTIONAL: dict[str, set[str]] = {
-    "text": {"citations"},
-    "tool_use": {"caller", "toolset_name"},
-    "tool_result": {"content", "is_error", "toolset_name"},
-    "document": {"title", "context", "citations"},
-}
+_SAMPLING = frozenset(("temperature", "top_k", "top_p"))
+"""Fields of older versions of the API."""
+NEWEST = "2026-10-21"
+"""The version of the API that is played; what it refuses and older ones took is refused since then only."""
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+MOST_BREAKPOINTS = 4
 
 
-def fault_of(body: object, *, counting: bool = False) -> str | None:
+def fault_of(body: object, *, counting: bool = False, version: str = NEWEST) -> str | None:
     """Why a request body is refused; None if it is not.
 
     :param counting: it is a request to count tokens, which has no `max_tokens`.
+    :param version: the `anthropic-version` that the client speaks.
     """
-    return next(_faults(body, counting), None)
+    return next(_faults(body, counting, version >= NEWEST), None)
 
 
-def _faults(body: object, counting: bool) -> Iterator[str]:
+def _faults(body: object, counting: bool, is_new: bool) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "The request body is not a JSON object"
         return
@@ -47,10 +41,14 @@ def _faults(body: object, counting: bool) -> Iterator[str]:
         yield "model: Field required"
     if not counting:
         yield from _max_tokens(body)
-    for name in sorted(body.keys() - _FIELDS):
+    for name in sorted(body.keys() - (_FIELDS if is_new else _FIELDS | _SAMPLING)):
         yield f"{name}: Extra inputs are not permitted"
     yield from _tools(body.get("tools", []))
-    yield from _messages(body.get("messages"))
+    yield from _tool_choice(body)
+    yield from _system(body.get("system", []))
+    yield from message_faults(body, is_new)
+    if (found := _breakpoints(body)) > MOST_BREAKPOINTS:
+        yield (f"A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {found}.")
 
 
 def _max_tokens(body: dict[str, Any]) -> Iterator[str]:
@@ -79,92 +77,33 @@ def _tools(tools: object) -> Iterator[str]:
         yield "tools: Tool names must be unique."
 
 
-def _messages(messages: object) -> Iterator[str]:
-    if not isinstance(messages, list):
-        yield "messages: Field required"
+def _tool_choice(body: dict[str, Any]) -> Iterator[str]:
+    choice = body.get("tool_choice")
+    if choice is None:
         return
-    if not messages:
-        yield "messages: at least one message is required"
-    for at, message in enumerate(messages):
-        yield from _message(f"messages.{at}", message)
-    if messages and messages[0]["role"] != "user":
-        yield 'messages: first message must use the "user" role'
-    yield from _pairs(messages)
+    if not isinstance(choice, dict) or choice.get("type") not in ("auto", "any", "tool", "none"):
+        yield "tool_choice: Input should be an object of type 'auto', 'any', 'tool' or 'none'"
+    elif choice["type"] != "none" and not body.get("tools"):
+        yield "tool_choice: tool_choice may only be specified while providing tools"
+    elif choice["type"] == "tool" and choice.get("name") not in [tool["name"] for tool in body["tools"]]:
+        yield f"tool_choice: Tool '{choice.get('name')}' not found in provided tools"
 
 
-def _message(where: str, message: Any) -> Iterator[str]:
-    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-        yield f"{where}.role: Input should be 'user' or 'assistant'"
-        return
-    content = message.get("content")
-    if not isinstance(content, str | list):
-        yield f"{where}.content: Field required"
-    elif not content:
-        yield f"{where}: all messages must have non-empty content"
-    elif isinstance(content, list):
-        for at, block in enumerate(content):
-            yield from _block(f"{where}.content.{at}", block, message["role"])
+def _system(system: object) -> Iterator[str]:
+    if not isinstance(system, str | list):
+        yield "system: Input should be a valid list"
+    elif isinstance(system, list):
+        for at, block in enumerate(system):
+            if not isinstance(block, dict) or block.get("type") != "text":
+                yield f"system.{at}.type: Input should be 'text'"
+            elif not block.get("text"):
+                yield "system: text content blocks must be non-empty"
 
 
-def _block(where: str, block: Any, role: str) -> Iterator[str]:
-    kind = str(block.get("type")) if isinstance(block, dict) else ""
-    if kind not in _REQUIRED:
-        yield f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags"
-        return
-    for name, wanted in _REQUIRED[kind].items():
-        if not isinstance(block.get(name), wanted):
-            yield f"{where}.{kind}.{name}: Field required"
-    known = {"type", "cache_control", *_REQUIRED[kind], *_OPTIONAL.get(kind, ())}
-    for name in sorted(block.keys() - known):
-        yield f"{where}.{kind}.{name}: Extra inputs are not permitted"
-    if kind == "text" and not block["text"]:
-        yield "messages: text content blocks must be non-empty"
-    if kind == "tool_use" and role != "assistant":
-        yield f"{where}: `tool_use` blocks can only be in `assistant` messages"
-    if kind == "tool_result" and role != "user":
-        yield f"{where}: `tool_result` blocks can only be in `user` messages"
-
-
-def _pairs(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Every tool call is answered at the start of the next message, and nothing else is."""
-    seen: set[str] = set()
-    for at, message in enumerate(messages):
-        calls = _ids(message, "tool_use", "id")
-        if seen & set(calls) or len(set(calls)) < len(calls):
-            yield "messages: `tool_use` ids must be unique"
-        seen.update(calls)
-        asked = _ids(messages[at - 1], "tool_use", "id") if at else []
-        answered = _ids(message, "tool_result", "tool_use_id")
-        if stray := [id for id in answered if id not in asked]:
-            yield (
-                f"messages.{at}.content.0: unexpected `tool_use_id` found in `tool_result` blocks:"
-                f" {stray[0]}. Each `tool_result` block must have a corresponding `tool_use` block"
-                " in the previous message."
-            )
-        if open := [id for id in asked if id not in _leading_answers(message)]:
-            yield _unanswered(at - 1, open)
-    if messages and (open := _ids(messages[-1], "tool_use", "id")):
-        yield _unanswered(len(messages) - 1, open)
-
-
-def _unanswered(at: int, ids: list[str]) -> str:
-    return (
-        f"messages.{at}: `tool_use` ids were found without `tool_result` blocks immediately after:"
-        f" {', '.join(ids)}. Each `tool_use` block must have a corresponding `tool_result` block"
-        " in the next message."
-    )
-
-
-def _ids(message: dict[str, Any], kind: str, name: str) -> list[str]:
-    content = message["content"] if isinstance(message["content"], list) else []
-    return [block[name] for block in content if block["type"] == kind]
-
-
-def _leading_answers(message: dict[str, Any]) -> list[str]:
-    """The ids answered before any other block: an answer after a text does not count."""
-    ids = []
-    for block in message["content"] if isinstance(message["content"], list) else []:
-        if block["type"] != "tool_result":
-            break
-        ids.append(block["tool_use_id"])
-    return ids
+def _breakpoints(body: dict[str, Any]) -> int:
+    blocks = [*body.get("tools", []), *as_blocks(body.get("system", []))]
+    for message in body["messages"]:
+        for block in as_blocks(message["content"]):
+            blocks += [block, *as_blocks(block.get("content") or [])]
+    marked = [block for block in (body, *blocks) if isinstance(block, dict) and block.get("cache_control")]
+    return len(marked)

@@ -8,6 +8,7 @@ model.py     what a tool is, what it is given, how it answers
 function.py  a tool made of an annotated function
 """
 
+from taskq.task import Transaction
 from taskq.tool.function import from_function, schema_of
 from taskq.tool.model import (
     Answer,
@@ -18,7 +19,6 @@ from taskq.tool.model import (
     Tool,
     ToolCall,
     ToolError,
-    Transaction,
     Unknown,
 )
 

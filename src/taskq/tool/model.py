@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from taskq.errors import SettingsError
-from taskq.task import Task
+from taskq.task import Task, Transaction
 
 Effect = Literal["read", "idempotent", "transactional", "unsafe"]
 Input = dict[str, Any]
@@ -46,18 +46,6 @@ class Answer:
     is_error: bool = False
 
 
-class Transaction(Protocol):
-    """The connection of a transactional tool: what it writes is committed with the record of its call."""
-
-    async def execute(self, query: str, *args: Any) -> Any: ...
-
-    async def fetch(self, query: str, *args: Any) -> Any: ...
-
-    async def fetchrow(self, query: str, *args: Any) -> Any: ...
-
-    async def fetchval(self, query: str, *args: Any) -> Any: ...
-
-
 class Place(Protocol):
     """Where the task's files are."""
 
@@ -73,7 +61,8 @@ class ToolCall:
     """What a tool is given beside its input.
 
     `workspace` is where the task's files are; None when it has none.  `key` is the call's idempotency key:
-    the same when the call is run again after a crash.  `connection` is there for transactional tools only.
+    the same when the call is run again after a crash.  `connection` is there for transactional tools only:
+    what they write is committed with the record of the call.
     """
 
     task: Task
@@ -93,7 +82,8 @@ class Tool:
     `schema` is the JSON schema of the input.  `input` is the type that the input is checked into; None takes
     every object.  `effect_of` says the effect of one input, where it depends on that.  `verify` is asked
     after a crash: it returns the answer if the effect happened, None if it did not, and raises Unknown if it
-    cannot tell.  `ends_task` marks the tool whose input is the task's result; it is never run.
+    cannot tell.  `begin` starts what `run` then waits for; it is called for all such calls of a turn before
+    the first is run.  `ends_task` marks the tool whose input is the task's result; it is never run.
     """
 
     name: str
@@ -105,6 +95,7 @@ class Tool:
     verify: Verify | None = None
     input: Any = None
     effect_of: Callable[[Input], Effect] | None = None
+    begin: Callable[[ToolCall, Input], Awaitable[None]] | None = None
     ends_task: bool = False
 
     def __post_init__(self) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from taskq.database import Pool
+from taskq.database import Pool, Transaction
 from taskq.task import Attempt, Message
 from taskq.worker.pauses import pause
 
@@ -30,6 +31,11 @@ class DatabaseLine:
     async def rows(self, task: Attempt, query: str, *args: Any) -> list[Any]:
         return list(await self._patiently(self._pool.fetch, query, self._worker, task.id, task.lease, *args))
 
+    @asynccontextmanager
+    async def transaction(self, task: Attempt) -> AsyncIterator[Held]:
+        async with self._pool.transaction() as transaction:
+            yield Held(transaction, (self._worker, task.id, task.lease))
+
     async def progress(self, task: Attempt, fraction: float | None, note: str | None) -> None:
         await self.call(task, "progress", fraction, clean(note))
 
@@ -42,20 +48,6 @@ class DatabaseLine:
             for row in await self._pool.fetch("messages", task.id)
         ]
 
-    async def append_message(self, task: Attempt, message: Message) -> None:
-        usage = None if message.usage is None else msgspec.json.encode(message.usage).decode()
-        await self.call(
-            task,
-            "append_message",
-            message.seq,
-            message.role,
-            message.body,
-            message.stop_reason,
-            message.model,
-            usage,
-            message.simulated,
-        )
-
     async def _patiently(self, send: Callable[..., Awaitable[Any]], query: str, *args: Any) -> Any:
         """However long the database is away: that is no fault of the handler, and the task is still his."""
         for failures in count(1):
@@ -64,6 +56,18 @@ class DatabaseLine:
             except ConnectionError as error:
                 log.warning("%s is not written yet: %s", query, error)
                 await asyncio.sleep(pause(failures))
+
+
+class Held:
+    """A transaction of a running attempt."""
+
+    def __init__(self, transaction: Transaction, lease: tuple[UUID, UUID, int]) -> None:
+        self._transaction, self._lease = transaction, lease
+        self.execute, self.fetch = transaction.execute, transaction.fetch
+        self.fetchrow, self.fetchval = transaction.fetchrow, transaction.fetchval
+
+    async def call(self, query: str, *args: Any) -> Any:
+        return await self._transaction.call(query, *self._lease, *args)
 
 
 def clean(text: str | None) -> str | None:

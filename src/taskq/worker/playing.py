@@ -72,7 +72,7 @@ class Playing:
                 result = await role.handler(self.task)
             else:
                 result = await self._play_another_way()
-        except (asyncio.CancelledError, Exception, Suspended, SystemExit) as error:
+        except (asyncio.CancelledError, Exception, Suspended, BaseExceptionGroup, SystemExit) as error:
             self._end()
             if not self.over:
                 if self.why is None:

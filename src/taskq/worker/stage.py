@@ -182,7 +182,7 @@ class Stage:
 
     def raised(self, playing: Playing, error: BaseException) -> None:
         """The handler raised."""
-        if isinstance(error, Suspended):
+        if is_suspended(error):
             self._forget(playing)  # its task waits already, and gave up its lease
         elif isinstance(error, Snooze) and isinstance(error.after, timedelta):
             self._release(playing, error.after)
@@ -227,3 +227,10 @@ class Stage:
     def _forget(self, playing: Playing) -> None:
         self._playing.pop(playing.task.lease, None)
         self._slot_freed()
+
+
+def is_suspended(error: BaseException) -> bool:
+    """Whether this is Suspended, or a group of errors with one in it, as a TaskGroup makes."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(Suspended) is not None
+    return isinstance(error, Suspended)

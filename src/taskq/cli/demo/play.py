@@ -44,7 +44,11 @@ class Play:
         literal = "'" + str(directory).replace("'", "''") + "'"
         self.screen.say("\nAny program that can INSERT can start this mission:\n")
         self.screen.say(f"{statement.replace('$1', literal)};\n", "cyan")
-        self.mission = UUID(str(await self.reader.fetch_value("mission", str(directory))))
+        inserting = asyncio.ensure_future(self.reader.fetch_value("mission", str(directory)))
+        try:
+            await asyncio.shield(inserting)
+        finally:  # Ctrl-C just now must not leave a mission that nobody calls off
+            self.mission = UUID(str(await inserting))
         return self.mission
 
     async def to_its_end(self, limit: float, *, quiet: bool) -> None:
