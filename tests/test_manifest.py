@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskq.agent.manifest import Manifest, ManifestError, load_all
-from taskq.agent.tools import allowed
+from taskq.agent.tools import TOOLS, allowed
 from taskq.errors import SettingsError
 
 ROLES = Path(__file__).parent.parent / "roles"
@@ -158,7 +158,7 @@ def test_the_example_roles_can_be_used() -> None:
         "qa-security-sabine",
     }
     for manifest in manifests:
-        assert [tool.name for tool in allowed(manifest.tools)] == [
+        assert [tool.name for tool in allowed(manifest.tools, TOOLS)] == [
             "list_dir",
             "read_file",
             "grep",

@@ -225,10 +225,11 @@ def test_two_tools_of_one_name_are_refused() -> None:
 
 
 def test_globs_choose_from_a_registry_in_its_order() -> None:
-    registry = {**TOOLS, "order": from_function(order, effect="unsafe")}
-    assert [tool.name for tool in allowed(["ord*", "read_*"], registry)] == ["read_file", "order"]
+    tools = {**TOOLS, "order": from_function(order, effect="unsafe")}
+    assert [tool.name for tool in allowed(["ord*", "read_*"], tools)] == ["read_file", "order"]
     with pytest.raises(LookupError, match=r"matches no tool; there are .*order"):
-        allowed(["orders_*"], registry)
+        allowed(["orders_*"], tools)
+    assert allowed(["orders_*"], tools, is_whole=False) == []
 
 
 def test_shipped_tools_declare_what_they_do_to_the_world() -> None:
