@@ -13,6 +13,7 @@ import click
 import uvloop
 from rich.console import Console
 
+from bench.agents import agents
 from bench.backlog import backlog
 from bench.crash import crash
 from bench.drain import drain
@@ -27,7 +28,8 @@ from bench.storm import storm
 from bench.wake import wake
 
 BENCHES: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
-    bench.__name__: bench for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue)
+    bench.__name__: bench
+    for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, agents)
 }
 
 

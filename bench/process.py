@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.server import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
+EMPTY: Mapping[str, str] = MappingProxyType({})
 PATIENCE = 120.0  # seconds without the awaited word after which a measurement is given up
 
 
@@ -74,7 +76,14 @@ def log_file() -> Path:
 
 @asynccontextmanager
 async def started(
-    module: str, dsn: str, *, slots: int, tasks: int = 0, every: float = 0.0, role: str = "noop"
+    module: str,
+    dsn: str,
+    *,
+    slots: int,
+    tasks: int = 0,
+    every: float = 0.0,
+    role: str = "noop",
+    env: Mapping[str, str] = EMPTY,
 ) -> AsyncIterator[WorkerProcess]:
     """A worker process for as long as the block lasts; see bench/child.py for what it is told."""
     orders = {"dsn": dsn, "slots": slots, "tasks": tasks, "every": every, "role": role}
@@ -86,7 +95,7 @@ async def started(
             module,
             *arguments,
             cwd=ROOT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | env,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

@@ -24,6 +24,7 @@ insert into taskq.alembic_version values ('0002');
 \ir tools.sql
 \ir evidence.sql
 \ir steps.sql
+\ir children.sql
 \ir maintenance.sql
 \ir explain.sql
 \ir control.sql

@@ -18,19 +18,22 @@ language sql stable as $$
 $$;
 comment on function taskq.policy_above(uuid) is 'The policy of the nearest ancestor that has one; null when none has.';
 
--- adopt_policy: what the role says today, within what the task began with and what its parent may do.
+-- adopt_policy: what the role says today, within what the task began with; when it begins, within what its parent may do.
+-- A policy is {"tools": […], "repositories": […], …}: lists of names and globs, of which the first two bind children, too.
 create function taskq.adopt_policy(_worker uuid, _id uuid, _lease bigint, _policy jsonb) returns jsonb
 language plpgsql as $$
 declare
   _task taskq.tasks := taskq.hold(_worker, _id, _lease);
-  _limits jsonb := coalesce((select p.policy from taskq.policies p where p.task_id = _id), taskq.policy_above(_id));
-  -- whatever it is, an agent may always hand in
-  _hand_in jsonb := case when _policy -> 'tools' ? 'submit_result' then '["submit_result"]' else '[]' end::jsonb;
+  _began jsonb := (select p.policy from taskq.policies p where p.task_id = _id);
+  _limits jsonb := coalesce(_began, taskq.policy_above(_id));
 begin
   if _limits is not null then
-    _policy := jsonb_build_object(
-      'tools', taskq.common((_policy -> 'tools') - 'submit_result', _limits -> 'tools') || _hand_in,
-      'repositories', taskq.common(_policy -> 'repositories', _limits -> 'repositories'));
+    _policy := (
+      select jsonb_object_agg(k, case
+        when _began is null and k not in ('tools', 'repositories') then v
+        when k = 'tools' then taskq.common(v, _limits -> k || '["submit_result"]')   -- whatever it is, an agent may always hand in
+        else taskq.common(v, coalesce(_limits -> k, '[]')) end)
+      from jsonb_each(_policy) e (k, v));
   end if;
   insert into taskq.policies (task_id, policy) values (_task.id, _policy)
   on conflict (task_id) do update set policy = excluded.policy, at = clock_timestamp()

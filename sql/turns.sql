@@ -17,6 +17,7 @@ begin
     return next;
     return;
   end if;
+  perform taskq.hold_gates(_provider, _models);   -- in one order, whichever of them it prefers
   for _n in 1 .. cardinality(_models) loop
     _wait := taskq.pass_gate(_provider, _models[_n], _tokens[_n]);
     if _wait <= 0 then

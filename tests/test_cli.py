@@ -151,7 +151,8 @@ def test_the_reference_names_every_command_and_option() -> None:
     assert sorted(parts) == sorted(cli.commands)
     general = text.partition("## Work")[0] + text.partition("## Act")[2].partition("###")[0]
     for name, command in cli.commands.items():
-        options = {o for parameter in command.params for o in parameter.opts if o.startswith("--")}
+        parts_of_it = [command, *getattr(command, "commands", {}).values()]
+        options = {o for c in parts_of_it for p in c.params for o in p.opts if o.startswith("--")}
         named = set(re.findall(r"--[a-z-]+", parts[name]))
         assert options <= named, name
         assert named - options <= set(re.findall(r"--[a-z-]+", general)), name

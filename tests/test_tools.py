@@ -16,12 +16,12 @@ import pytest
 from taskq.agent import files, search
 from taskq.agent import grep as grep_tool
 from taskq.agent.jail import Jail
-from taskq.agent.tools import Toolbox
-from taskq.errors import Fail
-from taskq.tool import Refused, ToolError
+from taskq.agent.tools import TOOLS
+from taskq.agent.workspace import Workspace
+from taskq.task import Task
+from taskq.tool import Refused, ToolCall, ToolError
 
 SECRET = "the secret of the outside"
-ALL = ["list_dir", "read_file", "grep", "submit_result"]
 
 
 @pytest.fixture
@@ -36,12 +36,15 @@ def inside(tmp_path: Path) -> Path:
     return inside
 
 
-async def call(directory: Path, name: str, tools: list[str] = ALL, **arguments: Any) -> tuple[str, bool]:
+async def call(directory: Path, name: str, **arguments: Any) -> tuple[str, bool]:
     """What a tool answers, and whether it is an error."""
-    block = {"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}
-    result = await Toolbox(tools, directory).run(block)
-    assert (result["type"], result["tool_use_id"]) == ("tool_result", "toolu_1")
-    return result["content"], result.get("is_error", False)
+    context = ToolCall(task=Task(), key="key", workspace=Workspace(directory, writable=False))
+    try:
+        answer = await TOOLS[name].run(context, arguments)
+    except (Refused, ToolError) as error:
+        return str(error), True
+    assert isinstance(answer, str)
+    return answer, False
 
 
 # What the tools show
@@ -210,17 +213,6 @@ async def test_a_link_in_the_declared_directory_itself_is_the_tasks_business(ins
     assert "README.md" in (await call(inside.parent / "alias", "list_dir"))[0]
 
 
-@pytest.mark.parametrize("directory", [None, "", 3, "/no/such/directory", "/etc/passwd"])
-def test_a_task_without_a_usable_directory_fails_before_any_call(directory: Any) -> None:
-    with pytest.raises(Fail, match="directory") as caught:
-        Toolbox(ALL, directory)
-    assert caught.value.kind == "validation_error"
-
-
-def test_a_role_without_file_tools_needs_no_directory() -> None:
-    assert Toolbox(["submit_result"], None).jail is None
-
-
 # Caps
 
 
@@ -320,29 +312,18 @@ def test_the_search_program_needs_nothing_but_the_standard_library() -> None:
     assert b"no regular expression" in done.stdout
 
 
-# Who may call what
+# What they take
 
 
-def test_only_the_tools_of_the_manifest_are_offered(inside: Path) -> None:
-    offered = [offer["name"] for offer in Toolbox(["read_*", "submit_result"], inside).offers()]
-    assert offered == ["read_file", "submit_result"]
-
-
-async def test_a_tool_outside_the_globs_is_refused_in_the_executor_too(inside: Path) -> None:
-    answer, failed = await call(inside, "list_dir", tools=["read_*"])
-    assert failed
-    assert "not among this role's tools (read_file)" in answer
-
-
-async def test_a_tool_that_nobody_knows_is_refused(inside: Path) -> None:
-    assert (await call(inside, "rm", tools=["*"]))[1]
-
-
-async def test_submit_result_counts_only_where_it_is_allowed(inside: Path) -> None:
-    block = {"type": "tool_use", "id": "t", "name": "submit_result", "input": {"summary": "x"}}
-    assert Toolbox(ALL, inside).submission([block]) == {"summary": "x"}
-    assert Toolbox(["read_file"], inside).submission([block]) is None
-    assert Toolbox(ALL, inside).submission([{**block, "input": {"summary": ""}}]) is None
+async def test_submit_result_ends_the_task_and_is_never_run(inside: Path) -> None:
+    assert await call(inside, "submit_result", summary="x") == (
+        "submit_result: ends the task and must be called alone",
+        True,
+    )
+    submit = TOOLS["submit_result"]
+    submit.check({"summary": "x", "risks": ["further fields are allowed"]})
+    with pytest.raises(ToolError, match="summary"):
+        submit.check({"summary": ""})
 
 
 @pytest.mark.parametrize(
@@ -361,8 +342,8 @@ async def test_wrong_input_is_told_to_the_model(inside: Path, arguments: dict[st
     assert named in answer
 
 
-def test_every_tool_describes_itself(inside: Path) -> None:
-    for offer in Toolbox(["*"], inside).offers():
+def test_every_tool_describes_itself() -> None:
+    for offer in [tool.offer() for tool in TOOLS.values()]:
         assert offer.keys() == {"name", "description", "input_schema"}
         assert offer["input_schema"]["type"] == "object"
         assert len(offer["description"]) > 30

@@ -59,7 +59,7 @@ create table taskq.policies (
 );
 comment on table taskq.policies is 'What a running agent may do, as it was when it began: a later manifest can narrow it, never widen it.';
 comment on column taskq.policies.task_id is 'The task.';
-comment on column taskq.policies.policy is 'tools: names that it may call; repositories: globs of checkouts that it may change.';
+comment on column taskq.policies.policy is 'Lists: tools that it may call, repositories that it may change, hosts that it may ask, delegates that it may give work to.';
 comment on column taskq.policies.at is 'When it was taken.';
 
 create table taskq.steers (

@@ -261,6 +261,26 @@ class Queue:
         """
         return UUID(str(await self._pool.fetch_value("fork", id, name, actor)))
 
+    async def set_budget(
+        self, scope: str, key: str, limits: Mapping[str, float | None], actor: str | None = None
+    ) -> None:
+        """Set limits of a task, mission or role; None takes one away, what is not named stays.
+
+        :param limits: `tokens`, `cost` (US dollars), `turns`, `tool_calls`, `seconds`.
+        :raises NoSuchTask: there is no such task or mission.
+        """
+        await self._pool.fetch_value("set_budget", scope, key, encode(limits), actor)
+
+    async def set_gate(
+        self, provider: str, model: str, requests: int | None, tokens: int | None, actor: str | None = None
+    ) -> None:
+        """Set how many requests and tokens a minute a model (`*`: all of them together) may be asked for."""
+        await self._pool.fetch_value("set_gate", provider, model, requests, tokens, actor)
+
+    async def resume_gate(self, provider: str, model: str = "*", actor: str | None = None) -> bool:
+        """Lift the pause of a provider or of one of its models; returns whether it was paused."""
+        return bool(await self._pool.fetch_value("resume_gate", provider, model, actor))
+
     async def tend(self) -> dict[str, int]:
         """One pass of maintenance; returns what was done."""
         return dict(decode(await self._pool.fetch_value("tend")))

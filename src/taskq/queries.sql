@@ -81,9 +81,6 @@ where task_id = $2 and done_at is null and verb = 'say' and $1::uuid is not null
 select exists (select from taskq.events e where e.task_id = $2 and e.verb = 'approve' and $1::uuid is not null and $3::bigint is not null
                and e.at > (select max(m.created_at) from taskq.messages m where m.task_id = $2))
 
--- name: rounds_examined
-select coalesce(max(round), 0)::integer from taskq.checks where task_id = $2 and $1::uuid is not null and $3::bigint is not null
-
 -- name: intend
 select verdict, reason from taskq.intend($1, $2, $3, $4)
 
@@ -137,6 +134,15 @@ select taskq.cancel($1, $2, $3)::text
 
 -- name: retry
 select taskq.retry($1, $2, $3)::text
+
+-- name: set_budget
+select taskq.set_budget($1, $2, $3, $4)
+
+-- name: set_gate
+select taskq.set_gate($1, $2, $3, $4, $5)
+
+-- name: resume_gate
+select taskq.resume_gate($1, $2, $3)
 
 -- name: requeue
 select taskq.requeue($1, $2, $3)::text

@@ -5,7 +5,7 @@
 | TASKQ_DATABASE_URL   | the database                                                    | DATABASE_URL  |
 | DATABASE_URL         | the database, where the first is not set                        | embedded      |
 | TASKQ_LISTEN_URL     | a direct connection, where the first is a transaction pooler    | the database  |
-| TASKQ_HOME           | directory of the embedded server                                | .taskq        |
+| TASKQ_HOME           | directory of the embedded server, and of agents' own files      | .taskq        |
 | TASKQ_LEASE          | how long a claim holds without a heartbeat                      | 60 s          |
 | TASKQ_HEARTBEAT      | time between two extensions of the leases                       | 15 s          |
 | TASKQ_GRACE          | how long a draining worker waits for its handlers               | 30 s          |

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from taskq.agent.untrusted import marked
+from taskq.agent.workspace import place_of
 from taskq.durable import Done
 from taskq.tool import Answer, Input, Refused, Tool, ToolCall, from_function
 
@@ -36,8 +37,11 @@ def delegate(roles: Sequence[str]) -> Tool:
             raise Refused(
                 f"delegate: you may not give work to {role!r}, only to {', '.join(roles) or 'nobody'}"
             )
-        place = {key: call.task.payload[key] for key in PLACE if key in call.task.payload}
-        return {"role": role, "name": name or None, "payload": {**details, **place, "objective": objective}}
+        return {
+            "role": role,
+            "name": name or None,
+            "payload": {**details, **place_of(call.task.payload), "objective": objective},
+        }
 
     async def run(
         call: ToolCall,
@@ -60,10 +64,6 @@ def delegate(roles: Sequence[str]) -> Tool:
     return replace(tool, begin=begin)
 
 
-PLACE: Final = ("directory", "repository")
-"""A child works where its parent does."""
-
-
 async def ask(
     call: ToolCall,
     question: Annotated[str, Meta(min_length=1, description="What a person must decide or knows.")],
@@ -81,8 +81,9 @@ def _answer(children: Sequence[Done]) -> Answer:
     """What became of a child, as data."""
     [child] = children
     if child.status != "completed":
-        why = f"task {child.id} {child.status}: {child.error_kind}: {child.error}"
-        return Answer(why, artifact=str(child.id), is_error=True)
+        why = marked(str(child.error), f"the error of task {child.id}", most=ANSWER_CHARACTERS)
+        text = f"task {child.id} {child.status}: {child.error_kind}\n{why}"
+        return Answer(text, artifact=str(child.id), is_error=True)
     result = child.result
     if isinstance(result, dict) and "response" in result and "turns" in result:
         result = result["response"]

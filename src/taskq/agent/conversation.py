@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from taskq.agent.evidence import SUBMIT
 from taskq.agent.gate import RateLimits
 from taskq.agent.text import clean
 from taskq.task import Message, Task
@@ -93,6 +94,12 @@ class Conversation:
         """The content of the model's last message; None when it has said nothing that can be built on."""
         said = (message["content"] for message in reversed(self.sent) if message["role"] == "assistant")
         return next(said, None)
+
+    @property
+    def submissions(self) -> int:
+        """How many turns have handed in something, or ended in words that were meant to."""
+        turns = [tool_calls(said["content"]) for said in self.sent if said["role"] == "assistant"]
+        return sum(not calls or any(call["name"] == SUBMIT for call in calls) for calls in turns)
 
     def is_the_models_turn(self) -> bool:
         """Whether everything that the model asked for is answered."""

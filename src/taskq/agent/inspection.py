@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from taskq.agent.conversation import Conversation
 from taskq.agent.evidence import submission_schema
 from taskq.agent.examine import examine, exhausted, report, rows
 from taskq.agent.manifest import Manifest
 from taskq.agent.run_check import run_command
 from taskq.agent.tools import SUBMIT
-from taskq.agent.workspace import Workspace
+from taskq.agent.workspace import Workspace, place_of
 from taskq.durable import Done
 from taskq.task import Task
 from taskq.tool import Tool, ToolError
@@ -26,8 +27,16 @@ class Inspection:
     :param submit: the tool that hands in; None when the role's last words are its result.
     """
 
-    def __init__(self, task: Task, manifest: Manifest, workspace: Workspace, submit: Tool | None) -> None:
-        self._task, self._manifest, self._workspace, self._submit = task, manifest, workspace, submit
+    def __init__(
+        self,
+        task: Task,
+        manifest: Manifest,
+        workspace: Workspace,
+        conversation: Conversation,
+        submit: Tool | None,
+    ) -> None:
+        self._task, self._manifest, self._workspace = task, manifest, workspace
+        self._conversation, self._submit = conversation, submit
 
     def offer(self, tool: Tool) -> dict[str, Any]:
         """A tool as the model hears of it; what it hands in has the schema that is checked."""
@@ -43,9 +52,11 @@ class Inspection:
         :raises Suspended: a reviewer is at it.
         """
         evidence = self._manifest.evidence
+        if (evidence is None or evidence.schema is None) and (fault := self._fault(submission)):
+            return fault
         if evidence is None:
-            return self._fault(submission)
-        round = await self._task.call("rounds_examined") + 1
+            return None
+        round = self._conversation.submissions
         checks = await examine(
             evidence,
             submission,
@@ -64,8 +75,8 @@ class Inspection:
         return report(checks, left=evidence.rounds - round)
 
     def _fault(self, submission: Any) -> str | None:
-        """What is wrong with the form of a submission."""
-        if self._submit is None:
+        """What is wrong with the form of a submission; last words have none."""
+        if self._submit is None or isinstance(submission, str):
             return None
         try:
             self._submit.check(submission)
@@ -83,5 +94,6 @@ class Inspection:
         )
 
     async def _review(self, role: str, payload: dict[str, Any], key: str) -> Done:
+        payload = {**place_of(self._task.payload), **payload}
         [child] = await self._task.spawn([{"role": role, "name": "review", "payload": payload}], key=key)
         return child

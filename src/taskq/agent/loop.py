@@ -61,7 +61,7 @@ class Run:
             when_unknown=manifest.unknown_outcome,
         )
         self.asking = Asking(task, manifest, claude, conversation, prices)
-        self.inspection = Inspection(task, manifest, workspace, tools.get(SUBMIT))
+        self.inspection = Inspection(task, manifest, workspace, conversation, tools.get(SUBMIT))
         self.request = self._request(list(tools.values()))
 
     async def to_its_end(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Run:
 
     async def _accepts(self, text: str) -> bool:
         """Whether the last words count as the result; if not, the model is told why."""
-        report = await self.inspection.report(text) if self.manifest.evidence else None
+        report = await self.inspection.report(text)
         if report is not None:
             await self.conversation.tell([{"type": "text", "text": report}])
         return report is None

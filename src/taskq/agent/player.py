@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from taskq.agent.redaction import Redactor
 from taskq.agent.run_check import run_check
 from taskq.agent.tools import TOOLS, allowed
 from taskq.agent.workspace import Workspace
+from taskq.errors import SettingsError
 from taskq.task import Task
 from taskq.tool import Tool
 
@@ -49,13 +50,15 @@ class Player:
 
     async def play(self, task: Task) -> dict[str, Any]:
         """Play one attempt of a task, from wherever its conversation ends; see `Run.to_its_end`."""
-        house, manifest = self.house, self.manifest
+        house = self.house
         conversation = await Conversation.open(
             task, simulated=house.claude.simulated, redact=house.redactor.clean_value
         )
-        async with connect(manifest.mcp) as servers:
-            tools, repositories = await self._rights(task, servers)
-            workspace = Workspace.of(task.id, task.payload, repositories=repositories, home=house.home)
+        async with connect(self.manifest.mcp) as servers:
+            manifest, tools = await self._within_rights(task, servers)
+            workspace = Workspace.of(
+                task.id, task.payload, repositories=manifest.repositories, home=house.home
+            )
             run = Run(
                 task,
                 manifest,
@@ -67,33 +70,51 @@ class Player:
             )
             return await run.to_its_end()
 
-    def registry(self, servers: list[Tool] | None = None) -> dict[str, Tool]:
-        """Every tool that this role could be allowed, by name."""
-        manifest = self.manifest
-        own = [ASK_HUMAN]
-        if manifest.delegates:
-            own.append(delegate(manifest.delegates))
-        if manifest.hosts:
-            own.append(http_get(Fetcher(manifest.hosts)))
-        if manifest.commands:
-            own.append(run_check(manifest.commands))
-        tools = TOOLS | {tool.name: tool for tool in own} | dict(self.house.tools)
-        return tools | {tool.name: tool for tool in servers or []}
-
-    async def _rights(self, task: Task, servers: list[Tool]) -> tuple[dict[str, Tool], list[str]]:
-        """The tools and the checkouts that this task may use: what the role says today, within what the task
-        began with and what its parent may do."""
-        manifest, registry = self.manifest, self.registry(servers)
-        said = {
-            "tools": [tool.name for tool in allowed(manifest.tools, registry, is_whole=not manifest.mcp)],
+    async def _within_rights(self, task: Task, servers: list[Tool]) -> tuple[Manifest, dict[str, Tool]]:
+        """The manifest and the tools of this task: what the role says today, within what the task began with
+        and what its parent may do."""
+        manifest, all_tools = self.manifest, registry(self.manifest, self.house.tools, servers)
+        says = {
+            "tools": [tool.name for tool in allowed(manifest.tools, all_tools, is_whole=not manifest.mcp)],
             "repositories": list(manifest.repositories),
+            "hosts": list(manifest.hosts),
+            "delegates": list(manifest.delegates),
         }
         if manifest.budget or manifest.daily_budget:
             await task.call("declare_budgets", *map(_limits, (manifest.budget, manifest.daily_budget)))
-        policy = json.loads(await task.call("adopt_policy", json.dumps(said)))
-        return {name: registry[name] for name in said["tools"] if name in policy["tools"]}, policy[
-            "repositories"
-        ]
+        may = json.loads(await task.call("adopt_policy", json.dumps(says)))
+        narrowed = replace(
+            manifest,
+            repositories=tuple(may["repositories"]),
+            hosts=tuple(may["hosts"]),
+            delegates=tuple(may["delegates"]),
+        )
+        tools = registry(narrowed, self.house.tools, servers)
+        return narrowed, {name: tools[name] for name in may["tools"] if name in tools}
+
+
+def registry(
+    manifest: Manifest, program: Mapping[str, Tool], servers: Iterable[Tool] = ()
+) -> dict[str, Tool]:
+    """Every tool that a role could be allowed, by name.
+
+    :param program: the program's own tools.
+    :param servers: those of the MCP servers.
+    :raises SettingsError: two have the same name.
+    """
+    own = [ASK_HUMAN]
+    if manifest.delegates:
+        own.append(delegate(manifest.delegates))
+    if manifest.hosts:
+        own.append(http_get(Fetcher(manifest.hosts)))
+    if manifest.commands:
+        own.append(run_check(manifest.commands))
+    tools = dict(TOOLS)
+    for tool in [*own, *program.values(), *servers]:
+        if tool.name in tools:
+            raise SettingsError(f"tool {tool.name}: there are two of this name; give yours another")
+        tools[tool.name] = tool
+    return tools
 
 
 def _limits(budget: Mapping[str, float] | None) -> str | None:

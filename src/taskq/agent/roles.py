@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taskq.agent.claude import Claude
 from taskq.agent.manifest import Manifest, ManifestError, load_all
-from taskq.agent.player import House, Player
+from taskq.agent.player import House, Player, registry
 from taskq.agent.prices import Prices
 from taskq.agent.redaction import Redactor
 from taskq.agent.tools import allowed
@@ -73,19 +73,20 @@ def role(manifest: Manifest, house: House) -> Role:
     :raises ManifestError: it asks for a tool that is not there, or for evidence that it could never show.
     :raises UnknownPrice: the price table does not know a model, and the manifest does not allow that.
     """
-    player = Player(manifest, house)
     try:
-        names = [tool.name for tool in allowed(manifest.tools, player.registry(), is_whole=not manifest.mcp)]
+        tools = allowed(manifest.tools, registry(manifest, house.tools), is_whole=not manifest.mcp)
     except LookupError as error:
         raise ManifestError(f"{manifest.name}.md: tools: {error.args[0]}") from error
-    if manifest.evidence and (fault := manifest.evidence.fault(names, manifest.commands)):
+    if manifest.evidence and (
+        fault := manifest.evidence.fault([tool.name for tool in tools], manifest.commands)
+    ):
         raise ManifestError(f"{manifest.name}.md: evidence: {fault}")
     if not manifest.allow_unpriced:
         for model in (manifest.model, *manifest.fallback):
             house.prices.price_of(model)
     return Role(
         name=manifest.name,
-        handler=player.play,
+        handler=Player(manifest, house).play,
         timeout=manifest.timeout,
         max_attempts=manifest.max_attempts,
         description=manifest.description or None,

@@ -9,12 +9,9 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from taskq.agent.text import cut
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 FAULTS: Final = 10
 """Most faults of a result that are told."""
@@ -90,16 +87,18 @@ def _check(schema: dict[str, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _validator(text: str) -> Validator:
-    """What validates by this schema: by the draft that it names, else 2020-12; nothing is fetched."""
+def _validator(text: str) -> Any:
+    """What validates by this schema: by the draft that it names, else 2020-12; nothing is fetched.
+
+    Any: the library's own protocol does not know all that its validators can do.
+    """
     from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
 
     schema = json.loads(text)
-    kind = validator_for(schema, default=Draft202012Validator)
+    kind: Any = validator_for(schema, default=Draft202012Validator)
     # A registry of its own: without one, jsonschema fetches what a $ref names.
-    made: Validator = kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
-    return made
+    return kind(schema, registry=Registry(), format_checker=kind.FORMAT_CHECKER)
 
 
 def _lookup(schema: dict[str, Any], reference: str) -> None:

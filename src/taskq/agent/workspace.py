@@ -86,6 +86,11 @@ class Workspace:
         return self.jail
 
 
+def place_of(payload: dict[str, Any]) -> dict[str, Any]:
+    """What makes a child work where its parent does."""
+    return {name: payload[name] for name in ("directory", "repository") if name in payload}
+
+
 def workspace_of(call: ToolCall) -> Workspace:
     """The workspace of a call.
 

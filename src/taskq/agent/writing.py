@@ -33,7 +33,7 @@ def write_file(jail: Jail, path: str, content: str, *, key: str) -> str:
     :raises ToolError: the text is too long, or the file cannot be written.
     """
     data = _encoded(path, content)
-    _refuse_git(path)
+    _check(path)
     with jail.open_parent(path, make=True) as (parent, name):
         _replace(parent, name, data, path, key)
     return f"{path}: written, {len(data)} bytes, {len(content.splitlines())} lines"
@@ -47,7 +47,7 @@ def edit_file(jail: Jail, path: str, old: str, new: str, *, key: str) -> str:
     :raises Refused: as `write_file`.
     :raises ToolError: there is no such place, or more than one; the file is too long or no text.
     """
-    _refuse_git(path)
+    _check(path)
     text = _text(jail, path)
     places = _places(text, old, new)
     if not places and (new in text or not new):
@@ -114,8 +114,12 @@ def _encoded(path: str, content: str) -> bytes:
     return data
 
 
-def _refuse_git(path: str) -> None:
-    """A hook or a setting of git is a program that somebody else runs."""
+def _check(path: str) -> None:
+    """A setting of git is a program that somebody else runs; a name that is no text, nobody can read."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ToolError("a path that is no valid text cannot be written") from None
     # Some file systems take .GIT, `.git ` and git~1 for .git.
     if any(name.rstrip(" .").lower() in (".git", "git~1") for name in components(path)):
         raise Refused(f"{path}: the files of git itself are not written")
@@ -142,8 +146,6 @@ def _replace(parent: int, name: str, data: bytes, path: str, key: str) -> None:
                 os.unlink(beside, dir_fd=parent)
             raise
         os.fsync(parent)
-    except UnicodeEncodeError:
-        raise ToolError("a path that is no valid text cannot be written") from None
     except OSError as error:
         raise ToolError(f"{path}: {(error.strerror or 'cannot be written').lower()}") from error
 

@@ -7,6 +7,7 @@
     show      show, with details     output   JSON, tables, colours; text, times
     act       cancel … complete      tree     a mission as a tree: node, layout, follow
     admin     migrate, tend, verify  demo     demo, a package
+    limits    budget, gate
 
 Every command imports what is heavy when it runs: `taskq --help` must be quick.
 """
@@ -24,6 +25,7 @@ from taskq.cli.admin import migrate, tend, verify
 from taskq.cli.demo import demo
 from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
+from taskq.cli.limits import budget, gate
 from taskq.cli.look import explain, list_tasks, roles
 from taskq.cli.show import show_task
 from taskq.cli.steps import fork, signal
@@ -71,6 +73,7 @@ def cli(**_options: Any) -> None:
 for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
+    *(budget, gate),
     *(tend, migrate, verify, demo),
 ):
     cli.add_command(command)

@@ -137,3 +137,12 @@ select (select count(*) from taskq.orphaned where status = 'in_progress') as orp
        array(select o.role from taskq.overview o where o.workers = 0 and o.ready + o.scheduled > 0 order by o.role) as unplayed,
        array(select w.name || ': ' || w.trouble from taskq.workers_live w where w.trouble is not null order by w.name) as troubled,
        (select count(*) from taskq.workers_live) as workers
+
+-- name: spend
+select * from taskq.spend s where ($1::text is null or s.scope = $1) and ($2::text is null or s.key = $2)
+
+-- name: gates
+select provider, model, requests_per_minute, tokens_per_minute, set_by, reason, paused_until::text,
+       case when paused_until = 'infinity' then 'until resumed'
+            when paused_until > now() then 'for ' || taskq.ago(paused_until - now()) end as paused
+from taskq.gates order by provider, model <> '*', model

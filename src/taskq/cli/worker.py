@@ -43,8 +43,10 @@ class Load:
         """
         made = App()  # a new one each time: agents are added to it
         if self.app is not None:
-            for role in find_app(self.app).roles.values():
+            found = find_app(self.app)
+            for role in found.roles.values():
                 made.add(role)
+            made.tools |= found.tools
         if self.agents is not None:
             from taskq.agent import add_agents
 
