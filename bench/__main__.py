@@ -14,6 +14,7 @@ import uvloop
 from rich.console import Console
 
 from bench.backlog import backlog
+from bench.chaos import chaos
 from bench.crash import crash
 from bench.drain import drain
 from bench.enqueue import enqueue
@@ -27,7 +28,7 @@ from bench.storm import storm
 from bench.wake import wake
 
 BENCHES: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
-    bench.__name__: bench for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue)
+    bench.__name__: bench for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, chaos)
 }
 
 
