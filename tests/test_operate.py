@@ -287,7 +287,7 @@ async def test_a_cascade_names_who_started_it(db):
 
 
 async def test_the_messages_of_an_agent_come_back_byte_for_byte(db, worker):
-    task = await insert(db)
+    await insert(db)
     claim = await worker.claim_one()
     body = '[{"z": 1, "a": "\\u0000 \\ud800", "a": 1.0}]'
     await worker.append(claim, 0, body=body, stop_reason="end_turn", usage={"output_tokens": 7})
@@ -298,7 +298,7 @@ async def test_the_messages_of_an_agent_come_back_byte_for_byte(db, worker):
 
 async def test_a_message_is_committed_once(db, worker):
     """The same one again comes from a worker that did not hear the answer; another one is refused."""
-    task = await insert(db)
+    await insert(db)
     claim = await worker.claim_one()
     for _ in range(2):
         await worker.append(claim, 0, "user", '["hello"]')
