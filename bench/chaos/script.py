@@ -58,7 +58,7 @@ class Play:
             tool_use(tool, {"what": f"{tool} {turn}.{place} „ü“ 🦜"}, id=self.id(turn, place))
             for place, tool in enumerate(self.turns[turn - 1])
         ]
-        return Reply([thinking(f"Turn {turn} … \t\"\\u00fc\""), text(f"I do {len(calls)}."), *calls])
+        return Reply([thinking(f'Turn {turn} … \t"\\u00fc"'), text(f"I do {len(calls)}."), *calls])
 
 
 @lru_cache(maxsize=1000)

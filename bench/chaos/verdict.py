@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import asyncpg
 
@@ -55,7 +56,7 @@ async def judge(session: asyncpg.Connection, run: Run, requests: Sequence[Reques
     verdict.hold(result.get("response") == handed_in, f"the result is {result}")
     verdict.repeated = len(requests) - len(play.turns) - 1
     verdict.hold(verdict.repeated <= len(run.kills), f"{verdict.repeated} model calls were repeated")
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    for earlier, later in pairwise(requests):
         verdict.hold(begins_with(later, earlier), "a request does not begin with the one before it")
     done = await effects(session, run.world, run.name)
     verdict.booked_twice = twice(done["book"])
