@@ -186,7 +186,7 @@ async def test_an_agent_that_cannot_be_played_fails_once_and_says_why(
         ("failed", "validation_error"),
         ("failed", "external_service"),
     ]
-    assert "/no/such/directory" in str(ends[0].error)
+    assert "directory cannot be opened" in str(ends[0].error)
     assert "ANTHROPIC_API_KEY" in str(ends[1].error)
     assert len(fake.requests) == 1
 
