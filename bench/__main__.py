@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench.agents import agents
 from bench.backlog import backlog
+from bench.chaos import chaos
 from bench.crash import crash
 from bench.drain import drain
 from bench.enqueue import enqueue
@@ -29,7 +30,7 @@ from bench.wake import wake
 
 BENCHES: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
     bench.__name__: bench
-    for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, agents)
+    for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, agents, chaos)
 }
 
 

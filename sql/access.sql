@@ -35,7 +35,8 @@ begin
   end;
   grant usage on schema taskq to taskq_reader;
   grant select on all tables in schema taskq to taskq_reader;
-  grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.brood(uuid), taskq.ago(interval), taskq.uuid7() to taskq_reader;
+  grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.brood(uuid), taskq.ago(interval), taskq.today(),
+    taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
   grant execute on function taskq.enqueue(jsonb), taskq.with_ids(jsonb), taskq.insert_statement(jsonb),
     taskq.insertable(), taskq.await(uuid) to taskq_client;

@@ -11,7 +11,19 @@ from pathlib import Path
 from backend import Databases
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHES = ["drain", "held", "backlog", "storm", "wake", "graph", "idle", "crash", "enqueue", "agents"]
+BENCHES = [
+    "drain",
+    "held",
+    "backlog",
+    "storm",
+    "wake",
+    "graph",
+    "idle",
+    "crash",
+    "enqueue",
+    "agents",
+    "chaos",
+]
 
 
 def test_every_bench_measures_and_prints_its_figures_as_json(databases: Databases) -> None:

@@ -96,10 +96,7 @@ async def full_story(db: asyncpg.Connection) -> dict[str, UUID]:
     await worker.fail(await worker.claim_one(), "tool_error", NASTY)
     claim = await worker.claim_one()
     await db.execute("select taskq.log($1, $2, $3, $4)", worker.id, task, claim["lease"], NASTY)
-    await db.execute(
-        "select taskq.append_message($1, $2, $3, 0, 'user', '[]', null, null, null, true)",
-        worker.id, task, claim["lease"],
-    )  # fmt: skip
+    await worker.append(claim, 0, "user")
     await worker.complete(claim, result={"said": NASTY})
     return {"first": first, "task": task, "last": last}
 

@@ -195,10 +195,7 @@ TRIES = {
     "log": lambda worker, task: worker.session.execute(
         "select taskq.log($1, $2, $3, 'a line')", worker.id, task["id"], task["lease"]
     ),
-    "append_message": lambda worker, task: worker.session.execute(
-        "select taskq.append_message($1, $2, $3, 0, 'user', '[]', null, null, null, false)",
-        worker.id, task["id"], task["lease"],
-    ),
+    "append_turn": lambda worker, task: worker.append(task, 0),
 }  # fmt: skip
 QUIET_TRIES = {
     "complete": lambda worker, task: worker.complete(task, result={"late": True}),

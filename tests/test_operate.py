@@ -287,13 +287,10 @@ async def test_a_cascade_names_who_started_it(db):
 
 
 async def test_the_messages_of_an_agent_come_back_byte_for_byte(db, worker):
-    task = await insert(db)
+    await insert(db)
     claim = await worker.claim_one()
     body = '[{"z": 1, "a": "\\u0000 \\ud800", "a": 1.0}]'
-    await db.execute(
-        "select taskq.append_message($1, $2, $3, 0, 'assistant', $4, 'end_turn', 'a-model', $5, true)",
-        worker.id, task, claim["lease"], body, {"output_tokens": 7},
-    )  # fmt: skip
+    await worker.append(claim, 0, body=body, stop_reason="end_turn", usage={"output_tokens": 7})
     message = await db.fetchrow("select * from taskq.messages")
     assert (message["body"], message["stop_reason"], message["model"]) == (body, "end_turn", "a-model")
     assert (message["usage"], message["simulated"], message["attempt"]) == ({"output_tokens": 7}, True, 1)
@@ -301,12 +298,11 @@ async def test_the_messages_of_an_agent_come_back_byte_for_byte(db, worker):
 
 async def test_a_message_is_committed_once(db, worker):
     """The same one again comes from a worker that did not hear the answer; another one is refused."""
-    task = await insert(db)
+    await insert(db)
     claim = await worker.claim_one()
-    append = "select taskq.append_message($1, $2, $3, 0, 'user', $4, null, null, null, false)"
     for _ in range(2):
-        await db.execute(append, worker.id, task, claim["lease"], '["hello"]')
+        await worker.append(claim, 0, "user", '["hello"]')
     with pytest.raises(asyncpg.PostgresError, match="has another message 0") as refusal:
-        await db.execute(append, worker.id, task, claim["lease"], '["good day"]')
+        await worker.append(claim, 0, "user", '["good day"]')
     assert refusal.value.sqlstate == "TQ001"
     assert await db.fetchval("select array_agg(body) from taskq.messages") == ['["hello"]']

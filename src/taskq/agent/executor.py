@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from taskq.agent.conversation import Block, Conversation, Outcome
 from taskq.errors import Fail, Suspended
 from taskq.task import Task
-from taskq.tool import Answer, Place, Refused, Tool, ToolCall, ToolError, Unknown
+from taskq.tool import Answer, Effect, Place, Refused, Tool, ToolCall, ToolError, Unknown
 
 UNKNOWN: Final = (
     "The outcome of this call is unknown: the worker died while it ran. It may have happened, wholly, in part"
@@ -111,7 +111,7 @@ class Executor:
     async def _act(self, call: Block, tool: Tool | None, more: Sequence[Block]) -> None:
         if tool is None:
             outcome = Outcome("error", f"{call['name']}: this tool is not there at the moment")
-        elif tool.effect_for(call["input"]) == "transactional":
+        elif _effect(tool, call) == "transactional":
             await self._act_in_a_transaction(call, tool, more)
             return
         else:
@@ -175,11 +175,16 @@ class Executor:
         return {
             "call_id": call["id"],
             "tool": call["name"],
-            "effect": "read" if tool is None else tool.effect_for(call["input"]),
+            "effect": "read" if tool is None else _effect(tool, call),
             "input": json.dumps(call["input"], ensure_ascii=False),
             "needs_approval": tool is not None
             and (tool.needs_approval or any(fnmatchcase(tool.name, glob) for glob in self._needs_approval)),
         }
+
+
+def _effect(tool: Tool, call: Block) -> Effect:
+    """What the call does to the world; what is no object is refused before it does anything."""
+    return tool.effect_for(call["input"]) if isinstance(call["input"], dict) else "read"
 
 
 class _RolledBack(Exception):
