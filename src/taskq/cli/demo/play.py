@@ -73,6 +73,7 @@ class Play:
                     group.create_task(guard(self.workers)),
                     group.create_task(self.kill_a_worker()),
                     group.create_task(self.approve()),
+                    group.create_task(self.tell()),
                 ]
                 await self.follow(quiet)
                 for task in beside:
@@ -120,6 +121,16 @@ class Play:
         await asyncio.sleep(SHOW_FOR)
         await self.session.queue.approve(task["id"], ACTOR, "played by the demo")
         self.screen.happens(f"approved as {ACTOR!r}")
+
+    async def tell(self) -> None:
+        """Say what goes wrong with the model and with results, as it happens."""
+        told = set()
+        while True:
+            for row in await self.reader.fetch("happened", self.mission):
+                if row["text"] not in told:
+                    told.add(row["text"])
+                    self.screen.happens(row["text"])
+            await asyncio.sleep(LOOK_EVERY)
 
     async def seen(self, query: str, *args: Any) -> Any:
         """The first row of a statement, as soon as there is one."""

@@ -62,6 +62,20 @@ from taskq.attempts a join taskq.tasks t on t.id = a.task_id
 where t.mission_id = $1 and a.worker_id = $2 and a.kind = 'worker_lost'
 having bool_and(t.attempt > a.attempt)
 
+-- name: happened
+-- What went wrong with the model, and with what was handed in.
+select format('429: nobody asks %s for a while; who was to ask gives his slot back, and spends no attempt', g.model) as text
+from taskq.gates g where g.paused_until > (select created_at from taskq.tasks where id = $1)
+union all
+select format('the model''s answer to %s broke off in mid-stream; what was finished is kept', t.name)
+from taskq.attempts a join taskq.tasks t on t.id = a.task_id where t.mission_id = $1 and a.kind = 'external_service'
+union all
+select format('%s gives work to %s and waits for it without a slot', p.name, t.role)
+from taskq.tasks t join taskq.tasks p on p.id = t.parent_id where t.mission_id = $1
+union all
+select format('what %s handed in fails its check "%s": %s', coalesce(t.name, t.role), c.name, taskq.line(c.detail))
+from taskq.checks c join taskq.tasks t on t.id = c.task_id where t.mission_id = $1 and not c.passed
+
 -- name: awaiting_approval
 select id from taskq.tasks where mission_id = $1 and status = 'awaiting_approval'
 
