@@ -45,7 +45,7 @@ def delegate(roles: Sequence[str]) -> Tool:
 
     async def run(
         call: ToolCall,
-        role: Annotated[str, Meta(description=f"Who does it: {', '.join(roles)}.")],
+        role: str,
         objective: Annotated[str, Meta(min_length=1, description="What is to be done, whole in itself.")],
         name: Annotated[str, Meta(max_length=200, description="A short name for people.")] = "",
         details: Details = {},  # noqa: B006  read only
@@ -60,6 +60,8 @@ def delegate(roles: Sequence[str]) -> Tool:
         fields = {"name": "", "details": {}, **given}
         await call.task.call("spawn_ahead", call.key, msgspec.json.encode([child(call, **fields)]).decode())
 
+    # Annotations are looked up among the module's names, and the roles are none of them.
+    run.__annotations__["role"] = Annotated[str, Meta(description=f"Who does it: {', '.join(roles)}.")]
     tool = from_function(run, name="delegate", effect="idempotent")
     return replace(tool, begin=begin)
 

@@ -44,8 +44,9 @@ class Manifest:
 
     `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.  `fallback` names the models to ask while `model` may not be asked, in
-    order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
+    and `max_attempts` to the task.  `backoff` is how long to wait after each failed attempt, the last step
+    from there on; None leaves it to the design.  `fallback` names the models to ask while `model` may not be
+    asked, in order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
     `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
     price table does not know: they count as free of cost.  `repositories` are globs
     over the checkouts that it may change, `commands` what `run_check` may run, `hosts` what `http_get` may
@@ -65,6 +66,7 @@ class Manifest:
     max_output_tokens: int = 8192
     timeout: timedelta | None = None
     max_attempts: int | None = None
+    backoff: tuple[timedelta, ...] | None = None
     description: str = ""
     fallback: tuple[str, ...] = ()
     budget: Mapping[str, int | float] | None = None
@@ -211,6 +213,12 @@ def _timeout(value: object) -> timedelta:
     return timeout
 
 
+def _backoff(value: object) -> tuple[timedelta, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError("must be a list of seconds or durations like 10s")
+    return tuple(_timeout(step) for step in value)
+
+
 def _models(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(model, str) and model.strip() for model in value):
         raise ValueError("must be a list of models")
@@ -257,6 +265,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "max_output_tokens": _whole(1, 128_000),
     "timeout": _timeout,
     "max_attempts": _whole(1, 1000),
+    "backoff": _backoff,
     "description": _text,
     "fallback": _models,
     "budget": _budget,
