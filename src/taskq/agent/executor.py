@@ -15,7 +15,8 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from taskq.agent.conversation import Block, Conversation, Outcome
+from taskq.agent.conversation import Conversation
+from taskq.agent.shapes import Block, Outcome
 from taskq.errors import DatabaseError, Fail, Suspended
 from taskq.task import Task
 from taskq.tool import Answer, Effect, Place, Refused, Tool, ToolCall, ToolError, Unknown

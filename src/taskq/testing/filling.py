@@ -79,7 +79,9 @@ def _value(name: str, schema: Schema, found: Found) -> Any:
 
 def _type(schema: Schema) -> str | None:
     """The first type that says something."""
-    kinds = schema.get("type") or [_type(some) for some in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))]
+    kinds = schema.get("type") or [
+        _type(some) for some in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    ]
     kinds = [kinds] if isinstance(kinds, str) else kinds
     return next((kind for kind in kinds if kind != "null"), kinds[0] if kinds else None)
 
