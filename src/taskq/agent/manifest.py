@@ -40,23 +40,23 @@ class ManifestError(SettingsError):
 class Manifest:
     """What a role manifest says.
 
-    `tools` are globs over tool names, `approve` over those of which a person must approve each call.  `max_turns`
-    bounds the model's messages in one task, `max_output_tokens` the tokens of each.  `timeout` bounds one
-    attempt; None leaves it, `max_attempts` and `backoff` (the wait after each failed attempt; the last step
-    stands for all after it) to the task and the design.
+    `tools` are globs over tool names, `approve` over those of which a person must approve each call.
+    `max_turns` bounds the model's messages in one task, `max_output_tokens` the tokens of each.
+    `timeout` bounds one attempt; None leaves it, `max_attempts` and `backoff` (the wait after each
+    failed attempt; the last step stands for all after it) to the task and the design.
 
-    `fallback` names the models to ask while `model` may not be asked, in order.  `budget` limits each task with
-    all that descends from it, `daily_budget` the role in a day (UTC): `tokens`, `cost` in US dollars, `turns`,
-    `tool_calls`, `seconds`.  `allow_unpriced` admits models that the price table does not know: they count as
-    free.
+    `fallback` names the models to ask while `model` may not be asked, in order.  `budget` limits each
+    task with all that descends from it, `daily_budget` the role in a day (UTC): `tokens`, `cost` in US
+    dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the price table does
+    not know: they count as free.
 
-    `repositories` are globs over the checkouts that it may change, `commands` what `run_check` may run, `hosts`
-    what `http_get` may ask, `mcp` the servers whose tools are offered too, `delegates` globs over the roles that
-    it may give work to.
+    `repositories` are globs over the checkouts that it may change, `commands` what `run_check` may run,
+    `hosts` what `http_get` may ask, `mcp` the servers whose tools are offered too, `delegates` globs
+    over the roles that it may give work to.
 
-    `evidence` is what its results must show.  `repeat_warning` and `repeat_limit` are how many equal calls with
-    equal results are warned of, and stop the agent.  `unknown_outcome` is what follows an unsafe call that a
-    crash interrupted: the model is told, or the task parks for a person first.
+    `evidence` is what its results must show.  `repeat_warning` and `repeat_limit` are how many equal
+    calls with equal results are warned of, and stop the agent.  `unknown_outcome` is what follows an
+    unsafe call that a crash interrupted: the model is told, or the task parks for a person first.
     """
 
     name: str
