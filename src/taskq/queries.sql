@@ -126,9 +126,6 @@ select taskq.fork($1, $2, $3)
 -- name: record_checks
 select taskq.record_checks($1, $2, $3, $4, $5)
 
--- name: record_checks
-select taskq.record_checks($1, $2, $3, $4, $5)
-
 -- name: cancel
 select taskq.cancel($1, $2, $3)::text
 

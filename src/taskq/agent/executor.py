@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from taskq.agent.conversation import Block, Conversation, Outcome
-from taskq.errors import Fail, Suspended
+from taskq.errors import Fail, InvalidTask, Suspended
 from taskq.task import Task
 from taskq.tool import Answer, Effect, Place, Refused, Tool, ToolCall, ToolError, Unknown
 
@@ -93,7 +93,7 @@ class Executor:
             [verdict] = await self._task.rows("intend", call["id"])
             if verdict["verdict"] == "run":
                 assert tool.begin is not None
-                with suppress(Refused, ToolError):  # told to the model when its turn comes
+                with suppress(Refused, ToolError, InvalidTask):  # told to the model when its turn comes
                     await tool.begin(self._call(call), call["input"])
 
     async def settle(self, call: Block, text: str) -> None:
@@ -152,7 +152,7 @@ class Executor:
             answer = await tool.run(context, given)
         except Refused as refusal:
             return Outcome("blocked", str(refusal))
-        except ToolError as error:
+        except (ToolError, InvalidTask) as error:
             return Outcome("error", str(error))
         except TimeoutError as error:
             return Outcome("timeout", f"{tool.name}: took too long{f': {error}' if str(error) else ''}")
