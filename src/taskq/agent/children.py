@@ -7,63 +7,68 @@ slot meanwhile, and goes on with the child's result as the result of that call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
+from taskq.agent.text import without_nul
 from taskq.agent.untrusted import marked
 from taskq.agent.workspace import place_of
-from taskq.durable import Done
-from taskq.tool import Answer, Input, Refused, Tool, ToolCall, from_function
+from taskq.durable import Done, as_json
+from taskq.errors import Fail
+from taskq.tool import Answer, Input, Refused, Tool, ToolCall, ToolError, from_function, schema_of
 
 HUMAN: Final = "human"
 """The role of what a person is asked: `taskq.complete(id, result, actor)` answers it."""
 ANSWER_CHARACTERS: Final = 16_000
 """Most characters of a child's result that its parent is shown."""
 
-Details = Annotated[dict[str, Any], Meta(description="Facts that it needs.")]
+_WHAT: Final = (
+    "Give a part of the work to another role and wait for its result, which is the result of this call."
+    " Several calls in one turn are done side by side. The roles that there are: {roles}."
+)
+
+
+class Delegation(msgspec.Struct, forbid_unknown_fields=True):
+    """What `delegate` takes."""
+
+    role: Annotated[str, Meta(min_length=1, max_length=200, description="Who does it.")]
+    objective: Annotated[str, Meta(min_length=1, description="What is to be done, whole in itself.")]
+    name: Annotated[str, Meta(max_length=200, description="A short name for people.")] = ""
+    details: Annotated[dict[str, Any], Meta(description="Facts that it needs.")] = {}
 
 
 def delegate(roles: Sequence[str]) -> Tool:
     """The tool by which an agent gives a task to one of these roles (globs)."""
 
-    def child(
-        call: ToolCall, role: str, objective: str, name: str, details: dict[str, Any]
-    ) -> dict[str, Any]:
-        if not any(fnmatchcase(role, glob) for glob in roles):
+    def child(call: ToolCall, given: Input) -> dict[str, Any]:
+        tool.check(given)
+        wanted = msgspec.convert(without_nul(given), Delegation)
+        if not any(fnmatchcase(wanted.role, glob) for glob in roles):
             raise Refused(
-                f"delegate: you may not give work to {role!r}, only to {', '.join(roles) or 'nobody'}"
+                f"delegate: you may not give work to {wanted.role!r}, only to {', '.join(roles) or 'nobody'}"
             )
-        return {
-            "role": role,
-            "name": name or None,
-            "payload": {**details, **place_of(call.task.payload), "objective": objective},
-        }
+        payload = {**wanted.details, **place_of(call.task.payload), "objective": wanted.objective}
+        return {"role": wanted.role, "name": wanted.name or None, "payload": payload}
 
-    async def run(
-        call: ToolCall,
-        role: str,
-        objective: Annotated[str, Meta(min_length=1, description="What is to be done, whole in itself.")],
-        name: Annotated[str, Meta(max_length=200, description="A short name for people.")] = "",
-        details: Details = {},  # noqa: B006  read only
-    ) -> Answer:
-        """Give a part of the work to another role and wait for its result, which is the result of this call.
-        Several calls in one turn are done side by side."""
-        task = child(call, role, objective, name, details)
-        return _answer(await call.task.spawn([task], key=call.key))
+    async def run(call: ToolCall, given: Input) -> Answer:
+        return await _child_of(call, child(call, given))
 
     async def begin(call: ToolCall, given: Input) -> None:
-        tool.check(given)
-        fields = {"name": "", "details": {}, **given}
-        await call.task.call("spawn_ahead", call.key, msgspec.json.encode([child(call, **fields)]).decode())
+        await call.task.call("spawn_ahead", call.key, _text(child(call, given)))
 
-    # Annotations are looked up among the module's names, and the roles are none of them.
-    run.__annotations__["role"] = Annotated[str, Meta(description=f"Who does it: {', '.join(roles)}.")]
-    tool = from_function(run, name="delegate", effect="idempotent")
-    return replace(tool, begin=begin)
+    tool = Tool(
+        name="delegate",
+        description=_WHAT.format(roles=", ".join(roles)),
+        schema=schema_of(Delegation),
+        effect="idempotent",
+        run=run,
+        begin=begin,
+        input=Delegation,
+    )
+    return tool
 
 
 async def ask(
@@ -72,11 +77,24 @@ async def ask(
 ) -> Answer:
     """Ask a person and wait for the answer. People are slow: ask only what you can neither find out nor
     decide."""
-    task = {"role": HUMAN, "name": question[:80], "payload": {"question": question}}
-    return _answer(await call.task.spawn([task], key=call.key))
+    question = without_nul(question)
+    return await _child_of(call, {"role": HUMAN, "name": question[:80], "payload": {"question": question}})
 
 
 ASK_HUMAN: Final = from_function(ask, name="ask_human", effect="idempotent")
+
+
+async def _child_of(call: ToolCall, task: dict[str, Any]) -> Answer:
+    _text(task)
+    return _answer(await call.task.spawn([task], key=call.key))
+
+
+def _text(task: dict[str, Any]) -> str:
+    """:raises ToolError: it is too large, or no JSON that Postgres keeps."""
+    try:
+        return as_json("delegate", [task])
+    except Fail as error:
+        raise ToolError(str(error)) from None
 
 
 def _answer(children: Sequence[Done]) -> Answer:

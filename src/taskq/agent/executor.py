@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from taskq.agent.conversation import Conversation
 from taskq.agent.shapes import Block, Outcome
-from taskq.errors import DatabaseError, Fail, Suspended
+from taskq.errors import DatabaseError, Fail, InvalidTask, Suspended
 from taskq.task import Task
 from taskq.tool import Answer, Effect, Place, Refused, Tool, ToolCall, ToolError, Unknown
 
@@ -94,7 +94,7 @@ class Executor:
             [verdict] = await self._task.rows("intend", call["id"])
             if verdict["verdict"] == "run":
                 assert tool.begin is not None
-                with suppress(Refused, ToolError):  # told to the model when its turn comes
+                with suppress(Refused, ToolError, InvalidTask):  # told to the model when its turn comes
                     await tool.begin(self._call(call), call["input"])
 
     async def settle(self, call: Block, text: str) -> None:
@@ -153,7 +153,7 @@ class Executor:
             answer = await tool.run(context, given)
         except Refused as refusal:
             return Outcome("blocked", str(refusal))
-        except ToolError as error:
+        except (ToolError, InvalidTask) as error:
             return Outcome("error", str(error))
         except DatabaseError:
             raise  # the queue's own: no fault of the tool, and the call is still open
