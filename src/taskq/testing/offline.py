@@ -28,7 +28,7 @@ _SOURCE = re.compile(
 _DIRECTORY = re.compile(r"^([A-Za-z0-9_][\w.\-]*)/$", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z][A-Za-z_]{5,30}")
 _MATCH = re.compile(r"^([\w./\-]+):(\d+): (.*)$", re.MULTILINE)
-_ROLES = re.compile(r"Who does it: (.*)\.$")
+_ROLES = re.compile(r"roles that there are: (.*)\.$")
 _LACKING = re.compile(r'^<data-\w+ check="file ([^"*?\[]+)"', re.MULTILINE)
 CHECK = "Check: "
 """How the objective begins that is delegated; who has such a one does not delegate again."""
@@ -95,8 +95,7 @@ def _delegate(request: Request) -> Reply | None:
     facts = _own_facts(request)
     if "delegate" not in request.tools or _arguments(request, "delegate", "role") or not facts:
         return None
-    role = request.tools["delegate"]["input_schema"]["properties"]["role"]
-    named = _ROLES.search(role.get("description", ""))
+    named = _ROLES.search(request.tools["delegate"].get("description", ""))
     roles = [name for name in named[1].split(", ") if not set(name) & set("*?[")] if named else []
     if not roles or _objective(request).startswith(CHECK):
         return None
