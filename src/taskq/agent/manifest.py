@@ -46,9 +46,9 @@ class Manifest:
     `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
     and `max_attempts` to the task.  `backoff` is how long to wait after each failed attempt, the last step
     from there on; None leaves it to the design.  `fallback` names the models to ask while `model` may not be
-    asked, in order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
-    `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
-    price table does not know: they count as free of cost.  `repositories` are globs
+    asked, in order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a
+    day (UTC): `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits
+    models that the price table does not know: they count as free of cost.  `repositories` are globs
     over the checkouts that it may change, `commands` what `run_check` may run, `hosts` what `http_get` may
     ask, `mcp` the servers whose tools are offered too.
     `evidence` is what its results must show; `repeat_warning` and

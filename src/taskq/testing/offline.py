@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from typing import Any
 
 from taskq.testing.blocks import text, tool_use
 from taskq.testing.filling import Found, Place, fact, filled

@@ -33,6 +33,9 @@ async def summary(task: Task) -> dict[str, Any]:
         "agents": len(agents),
         "turns": sum(result["turns"] for result in agents),
         "tools": dict(sorted(tools.items())),
-        "tokens": {"in": tokens["input_tokens"], "out": tokens["output_tokens"]},
+        "tokens": {
+            "in": sum(tokens[f"{how}input_tokens"] for how in ("", "cache_creation_", "cache_read_")),
+            "out": tokens["output_tokens"],
+        },
         "files": sorted(files),
     }

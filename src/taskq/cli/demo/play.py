@@ -107,7 +107,8 @@ class Play:
         self.kill = Kill(victim["worker_id"], at)
         self.screen.happens(
             f"SIGKILL to worker {worker.number} (pid {worker.process.pid}), which holds {victim['holds']}"
-            f" tasks; {victim['name']} {short(victim['id'])} waits for the model in turn {victim['turns'] + 1}"
+            f" tasks; {victim['name']} {short(victim['id'])} waits for the model in turn"
+            f" {victim['turns'] + 1}"
         )
         moved = await self.seen("moved", self.mission, self.kill.worker, self.kill.at)
         self.screen.happens(

@@ -101,7 +101,9 @@ async def perform(
     try:
         await wait_for_workers(reader, workers, screen)
         if not wishes.offline:
-            screen.say("ANTHROPIC_API_KEY is set: the agents will ask a real model, which costs money.", "bold")
+            screen.say(
+                "ANTHROPIC_API_KEY is set: the agents will ask a real model, which costs money.", "bold"
+            )
         mission = await play.begin(QUERIES["mission"], QUERIES["budget"], schema.directory("sql"))
         await play.to_its_end(LIMIT[wishes.offline], quiet=wishes.quiet)
     except TaskqError as error:
