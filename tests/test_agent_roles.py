@@ -21,8 +21,9 @@ def test_every_manifest_becomes_a_role() -> None:
     app = App()
     names = add_agents(app, ROLES, api_key="k")
     assert names == list(app.roles)
-    assert len(names) == 6
+    assert len(names) == 7
     role = app.roles["qa-security-sabine"]
+    assert role.backoff == (timedelta(seconds=1), timedelta(seconds=15), timedelta(minutes=1))
     assert (role.timeout, role.isolation, role.payload_type) == (timedelta(minutes=20), "loop", None)
     assert role.description
 

@@ -19,6 +19,7 @@ from cli_runner import Taskq, finish, start
 from support import eventually
 from taskq.cli.worker import Load, find_app
 from taskq.errors import SettingsError
+from taskq.testing import FakeMessages, Reply, tool_use
 
 PROGRAM = """
 from taskq import App, Task
@@ -124,6 +125,19 @@ async def test_offline_agents_are_played_by_a_simulated_model(
         assert "simulated" in await taskq("show", UUID(fact["id"]))
 
 
+async def test_workers_can_share_a_simulated_model(
+    taskq: Taskq, db: asyncpg.Connection, program: Path
+) -> None:
+    fake = FakeMessages(Reply([tool_use("submit_result", {"summary": "shared"})]))
+    async with fake.serve() as url:
+        agents = ("--agents", "roles", "--offline-url", url)
+        async with running(taskq, *agents, ANTHROPIC_API_KEY="a real one"):
+            fact = await taskq.json("enqueue", "LOOKER", f"directory={program}", "--wait")
+    assert fact["result"]["response"] == {"summary": "shared"}
+    assert fact["result"]["simulated"] is True
+    assert not any("a real one" in value for value in fake.requests[0].headers.values())
+
+
 async def test_agents_without_a_key_are_refused_before_anything_starts(
     db: asyncpg.Connection, dsn: str, program: Path
 ) -> None:
@@ -147,6 +161,7 @@ async def test_agents_without_a_key_are_refused_before_anything_starts(
         (["--app", "shop_tasks:nothing"], "not a taskq.App"),
         (["--app", "shop_tasks:app", "--roles", "absent"], "no role matches 'absent'"),
         (["--agents", "absent"], "does not exist"),
+        (["--agents", "roles", "--offline-url", "localhost:80"], "is no address: write http://"),
     ],
 )
 async def test_what_cannot_be_played_is_exit_code_2(

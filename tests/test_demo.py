@@ -19,7 +19,8 @@ from support import eventually
 from taskq import App, Queue
 from taskq.agent import add_agents
 from taskq.cli.demo.app import app as roles_of_the_demo
-from taskq.cli.demo.facts import ACTOR, Kill, establish
+from taskq.cli.demo.facts import ACTOR, FORCED, Kill, establish
+from taskq.cli.demo.script import demo_script
 from taskq.cli.demo.stage import QUERIES
 from taskq.database import Pool
 from taskq.settings import Settings
@@ -29,10 +30,15 @@ from taskq.worker import Worker
 TOP = Path(__file__).resolve().parents[1]
 LIMIT = 120.0
 SENTENCES = (
-    "all tasks completed: 8 of 8 tasks",
+    "all tasks completed: 9 of 9 tasks",
     "the killed worker's turns were resumed: ",
     "nothing ran twice after its commit: ",
     "less than 3 s from the kill to the restart: ",
+    "a rate limit was waited out by all, and cost no attempt: claude-sonnet-5-5 was paused for 1 s by a 429",
+    "a stream that was cut cost one attempt, and no finished turn: of design turn 2 broke off",
+    'what failed its check was put right before it counted: check, a child of review, failed "schema"',
+    "every tool call is settled: ",
+    "the spend is settled and within its budget: ",
     "a person's approval is on record: by demo",
     "everything is stamped simulated: ",
 )
@@ -66,6 +72,8 @@ async def test_from_nothing_to_a_finished_mission_with_a_killed_worker(tmp_path:
     assert "insert into taskq.tasks" in out
     assert "▶ SIGKILL to worker" in out
     assert "worker_lost" in out
+    for happened in ("▶ 429: ", "▶ the model's answer to design broke off", "▶ what check handed in fails"):
+        assert happened in out
     assert "in_progress → completed" in out
     await eventually(lambda: not processes_of(tmp_path))
 
@@ -118,9 +126,48 @@ async def test_with_json_the_facts_are_all_that_is_on_stdout(
     assert "✘ all tasks completed" in err
 
 
+KEPT = ("messages", "tool_calls", "attempts", "checks", "gates", "reservations", "budgets")
+ONCE = "nothing ran twice after its commit"
+LIMITED, CUT, CHECKED = (sentence for sentence, *_ in FORCED)
+SETTLED = "every tool call is settled"
+SPENT = "the spend is settled and within its budget"
+DENIALS = (
+    (ONCE, "update taskq.messages set seq = seq + 10 where seq > 2"),
+    (ONCE, "update taskq.messages set attempt = 3 where seq = 0"),
+    (ONCE, "update taskq.messages set role = 'user' where seq = 3"),
+    (
+        ONCE,
+        "update taskq.messages a set body = b.body from taskq.messages b"
+        " where a.task_id = b.task_id and a.seq = 4 and b.seq = 2",
+    ),
+    (ONCE, "delete from taskq.tool_calls where tool = 'grep'"),
+    (ONCE, "update taskq.tool_calls set call_id = 'another' where tool = 'grep'"),
+    (
+        LIMITED,
+        "update taskq.messages m set created_at = g.paused_until - interval '500 ms' + seq * interval '1 ms'"
+        " from taskq.gates g, taskq.tasks t"
+        " where g.paused_until is not null and t.id = m.task_id and t.name = 'brief'",
+    ),
+    (LIMITED, "delete from taskq.gates"),
+    (CUT, "update taskq.attempts set kind = 'unknown'"),
+    (CHECKED, "update taskq.checks set passed = true"),
+    (CHECKED, "update taskq.checks set passed = false"),
+    (SETTLED, "update taskq.tool_calls set status = 'started', finished_at = null where tool = 'grep'"),
+    (SPENT, "update taskq.messages set cost = null where seq = 1"),
+    (SPENT, "update taskq.budgets set cost = 0.01"),
+    (SPENT, "update taskq.budgets set cost_used = 0.01"),
+    (
+        SPENT,
+        "insert into taskq.reservations (task_id, lease, seq, tokens, cost, scopes, keys)"
+        " select id, 1, 1, 1, 1, '{}', '{}' from taskq.tasks limit 1",
+    ),
+    ("everything is stamped simulated", "update taskq.messages set simulated = false where seq = 1"),
+)
+
+
 async def played(dsn: str, db: asyncpg.Connection) -> UUID:
     """A mission that was played in this process, without a crash; its id."""
-    fake = FakeMessages(latency=0)
+    fake = FakeMessages(demo_script())
     app = App()
     async with fake.serve() as base_url, Queue(dsn) as queue:
         add_agents(app, TOP / "roles", api_key="offline", base_url=base_url, simulated=True)
@@ -128,7 +175,9 @@ async def played(dsn: str, db: asyncpg.Connection) -> UUID:
             app.add(role)
         worker = Worker(app, dsn=dsn, settings=Settings(database_url=dsn))
         working = asyncio.create_task(worker.run())
-        mission: UUID = await db.fetchval(QUERIES["mission"], str(TOP / "sql"))
+        async with db.transaction():
+            mission: UUID = await db.fetchval(QUERIES["mission"], str(TOP / "sql"))
+            await db.execute(QUERIES["budget"], str(mission))
         asked = await eventually(lambda: db.fetchval(QUERIES["awaiting_approval"], mission), timeout=60)
         await queue.approve(asked, ACTOR)
         await eventually(lambda: db.fetchval("select bool_and(finished_at is not null) from taskq.tasks"))
@@ -145,28 +194,36 @@ async def test_each_fact_is_a_question_that_the_database_can_deny(dsn: str, db: 
         kill = Kill(uuid4(), datetime.now(UTC))
         return {f.sentence for f in await establish(reader, mission, kill, offline=True) if not f.holds}
 
-    async def false_after(sql: str) -> set[str]:
+    async def false_after(statement: str) -> set[str]:
         """What does not hold any more after this statement, which is undone again."""
-        await db.execute("create table kept_messages as table taskq.messages")
-        await db.execute(sql)
+        for table in KEPT:
+            await db.execute(f"create table kept_{table} as table taskq.{table}")
+        await db.execute(statement)
         denied = await false() - unkilled
-        await db.execute("delete from taskq.messages; insert into taskq.messages table kept_messages")
-        await db.execute("drop table kept_messages")
+        for table in KEPT:
+            await db.execute(f"truncate taskq.{table}; insert into taskq.{table} table kept_{table}")
+            await db.execute(f"drop table kept_{table}")
         assert await false() == unkilled
         return denied
 
     unkilled = {"the killed worker's turns were resumed", "less than 3 s from the kill to the restart"}
     try:
         assert await false() == unkilled
-        once = {"nothing ran twice after its commit"}
-        assert await false_after("update taskq.messages set seq = seq + 10 where seq > 2") == once
-        assert await false_after("update taskq.messages set attempt = 2 where seq = 0") == once
-        assert await false_after("update taskq.messages set role = 'user' where seq = 3") == once
-        twice = "update taskq.messages a set body = b.body from taskq.messages b"
-        assert await false_after(f"{twice} where a.task_id = b.task_id and a.seq = 4 and b.seq = 2") == once
-        stamp = {"everything is stamped simulated"}
-        assert await false_after("update taskq.messages set simulated = false where seq = 1") == stamp
+        for sentence, statement in DENIALS:
+            assert await false_after(statement) == {sentence}, statement
         await db.execute("update taskq.tasks set approved_by = 'nobody' where requires_approval")
         assert await false() - unkilled == {"a person's approval is on record"}
     finally:
         await reader.close()
+
+
+async def test_with_a_real_model_nothing_is_asked_that_only_the_simulated_one_brings_about(
+    dsn: str, db: asyncpg.Connection
+) -> None:
+    reader = Pool(dsn, queries=QUERIES)
+    try:
+        sentences = [fact.sentence for fact in await establish(reader, uuid4(), None, offline=False)]
+    finally:
+        await reader.close()
+    assert "nothing is stamped simulated" in sentences
+    assert not {sentence for sentence, *_ in FORCED} & set(sentences)

@@ -20,7 +20,6 @@ from taskq.testing import (
     Stall,
     by_turn,
     in_order,
-    offline_script,
     text,
     thinking,
     tool_use,
@@ -360,33 +359,6 @@ async def test_messages_of_one_role_in_a_row_are_one_turn(
 ) -> None:
     body = conversation(("user", "x"), ("assistant", calls), *messages)
     assert (await posted(FakeMessages(HELLO), body)).status_code == status
-
-
-# The offline script
-
-
-async def test_the_offline_script_is_deterministic_and_ends_without_tools() -> None:
-    request = Request("/v1/messages", {}, b"", conversation(("user", "Objective: count the stars")))
-    assert offline_script(request) == offline_script(request)
-    assert "count the stars" in offline_script(request).content[0]["text"]
-    assert offline_script(request).content[0]["type"] == "text"
-
-
-async def test_the_offline_script_copes_with_tools_that_fail() -> None:
-    tools = [{**TOOL, "name": name} for name in ("list_dir", "read_file", "grep", "submit_result")]
-    messages: list[dict[str, Any]] = [{"role": "user", "content": "Objective: x"}]
-    for _ in range(8):
-        request = Request("/v1/messages", {}, b"", {**ASK, "tools": tools, "messages": messages})
-        step = offline_script(request).content
-        calls = [{**block, "id": f"t{len(messages)}"} for block in step if block["type"] == "tool_use"]
-        if calls[0]["name"] == "submit_result":
-            break
-        failed = [
-            {"type": "tool_result", "tool_use_id": c["id"], "content": "no", "is_error": True} for c in calls
-        ]
-        messages += [{"role": "assistant", "content": calls}, {"role": "user", "content": failed}]
-    else:
-        pytest.fail("the script never ends")
 
 
 async def test_many_streams_at_once_do_not_wait_for_each_other() -> None:

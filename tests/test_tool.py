@@ -247,3 +247,11 @@ def test_shipped_tools_declare_what_they_do_to_the_world() -> None:
 def test_a_schema_is_json() -> None:
     for tool in [*TOOLS.values(), tool_of(order)]:
         assert msgspec.json.decode(msgspec.json.encode(tool.offer())) == tool.offer()
+
+
+async def test_a_parameter_may_have_any_name() -> None:
+    def about(name: str, function: str) -> str:
+        """Both."""
+        return f"{name} {function}"
+
+    assert await run(tool_of(about), name="a", function="b") == "a b"

@@ -69,7 +69,9 @@ class Workspace:
                     raise NotADirectoryError(f"{self._directory} is a symbolic link")
             return Jail(self._directory)
         except (OSError, ValueError) as error:
-            raise Fail(f"the task's directory cannot be opened: {error}", kind="validation_error") from error
+            raise Fail(
+                f"the task's directory {self._directory} cannot be opened: {error}", kind="validation_error"
+            ) from error
 
     @property
     def directory(self) -> Path:

@@ -59,6 +59,7 @@ def filled(schema: Schema, found: Found) -> dict[str, Any]:
 
 
 def _value(name: str, schema: Schema, found: Found) -> Any:
+    schema = _chosen(schema)
     if "const" in schema or schema.get("enum"):
         return schema["const"] if "const" in schema else schema["enum"][0]
     match _type(schema):
@@ -77,18 +78,22 @@ def _value(name: str, schema: Schema, found: Found) -> Any:
             return _text(name, schema, found)
 
 
+def _chosen(schema: Schema) -> Schema:
+    """The schema itself, or the first of its alternatives that is more than null."""
+    branches = [_chosen(branch) for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))]
+    best = next((branch for branch in branches if branch.get("type") != "null"), {})
+    return {**schema, **best}
+
+
 def _type(schema: Schema) -> str | None:
-    """The first type that says something."""
-    kinds = schema.get("type") or [
-        _type(some) for some in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
-    ]
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    return next((kind for kind in kinds if kind != "null"), kinds[0] if kinds else None)
+    """The first type that is more than null."""
+    types = schema.get("type")
+    return next((type for type in types if type != "null"), "null") if isinstance(types, list) else types
 
 
 def _list(name: str, schema: Schema, found: Found) -> list[Any]:
     """Facts, files, or an object for each place."""
-    items, least = schema.get("items") or {}, schema.get("minItems", 0)
+    items, least = _chosen(schema.get("items") or {}), schema.get("minItems", 0)
     most = schema.get("maxItems", 10_000)
     if _type(items) in ("string", None) and not items.get("enum"):
         values: list[Any] = list(found.files if "file" in name else found.facts)
