@@ -12,7 +12,7 @@ import msgspec
 
 from taskq.agent.evidence import SUBMIT
 from taskq.agent.gate import RateLimits
-from taskq.agent.text import clean
+from taskq.agent.text import clean, without_nul
 from taskq.task import Message, Task
 
 Block = dict[str, Any]
@@ -67,7 +67,8 @@ class Conversation:
     ) -> None:
         self._task = task
         self._simulated = simulated
-        self._redact = redact
+        self.redact = redact
+        """Takes secrets out of a value."""
         self._messages: list[Message] = []
         self.sent: list[dict[str, Any]] = []
         """The messages as they go to the Messages API, byte for byte the same after every resume."""
@@ -178,7 +179,12 @@ class Conversation:
             result["is_error"] = True
         message = self._message("user", [result, *more])
         text = json.loads(message.body)[0]["content"]
-        arguments = [call["id"], outcome.status, text.replace("\0", "\ufffd"), outcome.artifact]
+        arguments = [
+            call["id"],
+            outcome.status,
+            without_nul(text),
+            without_nul(self.redact(outcome.artifact)),
+        ]
         return message, [*arguments, message.seq, message.body, message.simulated]
 
     def took(self, message: Message) -> None:
@@ -220,7 +226,7 @@ class Conversation:
         return Message(
             seq=self.next_seq,
             role=role,
-            body=json.dumps(clean(self._redact(content)), ensure_ascii=False),
+            body=json.dumps(clean(self.redact(content)), ensure_ascii=False),
             stop_reason=turn.stop_reason if turn else None,
             model=turn.model if turn else None,
             usage=turn.usage if turn else None,
