@@ -117,7 +117,6 @@ def used(run: Run, rounds: list[Used]) -> list[Figure]:
         ),
         Figure("agents", f"{what}: CPU a turn", [r.cpu / number / TURNS * 1000 for r in rounds], "ms"),
         Figure("agents", f"{what}: RSS of the worker, peak", [r.peak / 1024 for r in rounds], "MB"),
-        Figure("agents", f"{what}: RSS an agent", [(r.peak - r.idle) / number for r in rounds], "KB"),
         Figure("agents", f"{what}: finished", [number / r.seconds for r in rounds], "/s"),
     ]
 

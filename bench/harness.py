@@ -23,6 +23,8 @@ class Target:
         """`met`, or how far off."""
         if value >= self.bound if self.at_least else value <= self.bound:
             return "met"
+        if not self.bound:
+            return f"not reached: {value:g}"
         return f"not reached: {value / self.bound:.2f} of the target"
 
     def __str__(self) -> str:

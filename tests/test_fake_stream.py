@@ -35,6 +35,7 @@ from taskq.testing import (
 )
 from wire import ASK, HEADERS, HELLO, TOOL, conversation, events_of, posted, sdk, streamed
 
+HEADER_LINES = [f"{name}: {value}" for name, value in HEADERS.items()]
 CITED = text("It rains.", citations=[citation("https://x.test", "X", "rain"), citation("b", "B", "wet")])
 EVERYTHING = Reply(
     [
@@ -203,6 +204,21 @@ async def test_a_client_that_hangs_up_is_noted_at_once() -> None:
         await stream.close()
         await eventually(lambda: fake.requests_log[0].end == "closed", timeout=3)
     assert fake.requests_log[0].answered <= fake.requests_log[0].ended
+
+
+async def test_a_request_that_breaks_off_is_neither_answered_nor_refused() -> None:
+    fake = FakeMessages(HELLO)
+    async with fake.serve() as base_url:
+        port = int(base_url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "\r\n".join(["POST /v1/messages HTTP/1.1", "host: x", "content-length: 1000", *HEADER_LINES])
+        writer.write(f"{head}\r\n\r\n".encode() + b'{"model": ')
+        await eventually(lambda: fake.requests_log)
+        writer.close()
+        await eventually(lambda: fake.requests_log[0].end == "closed", timeout=3)
+    assert fake.requests_log[0].status is None
+    assert not fake.requests
+    assert not fake.refusals
 
 
 async def test_two_hundred_streams_at_once() -> None:

@@ -22,6 +22,7 @@ max_turns: 7
 max_output_tokens: 1000
 timeout: 10min
 max_attempts: 2
+backoff: [1s, 30, 2min]
 ---
 Look it up.
 
@@ -41,6 +42,7 @@ def test_a_manifest_says_all_this() -> None:
         max_output_tokens=1000,
         timeout=timedelta(minutes=10),
         max_attempts=2,
+        backoff=(timedelta(seconds=1), timedelta(seconds=30), timedelta(minutes=2)),
         instructions="Look it up.\n\n---\nThis rule is part of the instructions.",
     )
 
@@ -66,6 +68,8 @@ def test_lines_may_end_as_on_windows() -> None:
         ("max_turns: 3.5", "max_turns: must be a whole number"),
         ("max_output_tokens: -1", "max_output_tokens: must be"),
         ("max_attempts: 0", "max_attempts: must be"),
+        ("backoff: 5s", "backoff: must be a list of seconds or durations"),
+        ("backoff: [soon]", "backoff: must be seconds or a duration"),
         ("tools: read_file", "tools: must be a list"),
         ("tools: [1]", "tools: must be a list"),
         ("timeout: soon", "timeout: must be seconds or a duration"),

@@ -19,7 +19,7 @@ from bench.chaos.script import EFFECTS, SUBMIT, Play, name_of, play_of
 from bench.chaos.strikes import Strikes
 from bench.chaos.world import tools
 from taskq.agent import Claude, House, Manifest, Player, Prices
-from taskq.agent.conversation import Turn
+from taskq.agent.shapes import Turn
 from taskq.database import Pool
 from taskq.task import Attempt, Message, Task
 from taskq.worker.floors import NOWHERE

@@ -28,17 +28,17 @@ NONE = Target(0, at_least=False)
 
 @dataclass
 class Campaign:
-    """The verdicts on all runs, and how many requests the model refused."""
+    """The verdicts on all runs, and why the model refused requests."""
 
     ledger: list[Verdict] = field(default_factory=list)
     naive: list[Verdict] = field(default_factory=list)
-    refused: int = 0
+    refused: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
         """Sentences on what should not be."""
         found = [fault for verdict in self.ledger for fault in verdict.faults]
-        return [*found, *([f"the model refused {self.refused} requests"] if self.refused else [])]
+        return [*found, *(f"the model refused a request: {why}" for why in self.refused)]
 
     @property
     def struck(self) -> set[str]:
@@ -74,7 +74,7 @@ async def campaign(dsn: str, seeds: Iterable[int], directory: Path, *, baseline:
     async with fake.serve() as base_url, asyncio.TaskGroup() as lanes:
         for _ in range(LANES):
             lanes.create_task(lane(base_url))
-    found.refused = len(fake.refusals)
+    found.refused = [error.message for error in fake.refusals]
     return found
 
 
@@ -123,7 +123,7 @@ def figures(found: Campaign) -> list[Figure]:
         line("kills", sum(kills)),
         line(f"places struck, of {len(PLACES)}", len(found.struck & set(PLACES))),
         line("faults of any kind", len(found.faults), target=NONE),
-        line("requests refused as no valid history", found.refused, target=NONE),
+        line("requests refused as no valid history", len(found.refused), target=NONE),
         line("repeated model calls per kill, the most", max(repeats), target=Target(1, at_least=False)),
         line("unsafe calls interrupted", interrupted),
         line(

@@ -1,6 +1,7 @@
-"""A process that has imported everything, and forks a child for every attempt: `python -m bench.chaos.nursery`.
+"""A process that has imported everything, and forks a child for every attempt.
 
-It hears an order (JSON) a line, and says how that child ended, a line each: its exit code, or minus the signal.
+`python -m bench.chaos.nursery` hears an order (JSON) a line, and says how its child ended, a line each: the
+exit code, or minus the signal.
 No thread and no event loop is there before the fork.
 """
 

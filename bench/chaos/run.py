@@ -25,7 +25,10 @@ MOST_KILLS = 3
 MOST_ATTEMPTS = MOST_KILLS + 2
 PUT = "insert into taskq.tasks (role, name, max_attempts) values ($1::text, $1::text, 100) returning id"
 HELD = "select * from taskq.tasks where id = $1 for no key update"
-REAP = "select taskq.reap_task(t, 'its process was killed') from taskq.tasks t where id = $1 and status = 'in_progress'"
+REAP = """
+select taskq.reap_task(t, 'its process was killed') from taskq.tasks t
+where id = $1 and status = 'in_progress'
+"""
 STATUS = "select status::text from taskq.tasks where id = $1"
 RETRY = "select taskq.retry($1, 'go on', 'chaos')"
 INTERRUPTED = (

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import asyncpg
 
@@ -54,8 +55,12 @@ async def judge(session: asyncpg.Connection, run: Run, requests: Sequence[Reques
     handed_in = play.reply(len(play.turns) + 1).content[-1]["input"]
     verdict.hold(result.get("response") == handed_in, f"the result is {result}")
     verdict.repeated = len(requests) - len(play.turns) - 1
-    verdict.hold(verdict.repeated <= len(run.kills), f"{verdict.repeated} model calls were repeated")
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    asked = Counter(request.turn for request in requests)
+    hidden = Counter(int(subject) for place, _, subject in run.kills if place in ("ask", "append_turn"))
+    verdict.hold(asked.keys() == set(range(1, len(play.turns) + 2)), f"the turns asked for were {asked}")
+    for turn, times in asked.items():  # only a kill between the question and its row repeats it, and once
+        verdict.hold(times - 1 <= hidden[turn], f"turn {turn} was asked for {times} times")
+    for earlier, later in pairwise(requests):
         verdict.hold(begins_with(later, earlier), "a request does not begin with the one before it")
     done = await effects(session, run.world, run.name)
     verdict.booked_twice = twice(done["book"])

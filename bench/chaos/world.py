@@ -14,7 +14,9 @@ from taskq.tool import Tool, ToolCall, from_function
 SQL = """
 create schema chaos;
 create table chaos.booked (task text not null, key text not null);
-create table chaos.said (task uuid not null, seq integer not null, role text not null, body text not null, primary key (task, seq));
+create table chaos.said (
+  task uuid not null, seq integer not null, role text not null, body text not null, primary key (task, seq)
+);
 """
 BOOK = "insert into chaos.booked (task, key) values ($1, $2)"
 
@@ -28,9 +30,8 @@ def tools(world: Path, strikes: Strikes) -> dict[str, Tool]:
     async def look(call: ToolCall, what: str) -> str:
         """Look."""
         strikes.pass_by("effect look", "before", id_of(call))
-        names = "exists" if world.exists() else "is gone"
         strikes.pass_by("effect look", "after", id_of(call))
-        return f"{what}: the world {names}"
+        return f"{what}: seen"
 
     async def keep(call: ToolCall, what: str) -> str:
         """Keep it in a file that is named by the key."""
@@ -86,11 +87,15 @@ def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
+def kept(world: Path) -> list[str]:
+    return [path.name for path in world.glob("kept *")]
+
+
 async def effects(session: asyncpg.Connection, world: Path, name: str) -> dict[str, Counter[str]]:
     """How often each call had its effect, by tool and the call's id."""
     booked = [row["key"] for row in await session.fetch("select key from chaos.booked where task = $1", name)]
     keys = {
-        "keep": [path.name for path in world.glob("kept *")],
+        "keep": kept(world),
         "book": booked,
         "post": lines(world / "posted"),
         "send": lines(world / "sent"),

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskq.agent.conversation import Turn
 from taskq.agent.draft import Draft
 from taskq.agent.failures import Unavailable, from_status
 from taskq.agent.gate import read_limits
+from taskq.agent.shapes import Turn
 from taskq.errors import Outcome
 
 if TYPE_CHECKING:

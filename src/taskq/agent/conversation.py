@@ -5,49 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
-
 from taskq.agent.evidence import SUBMIT
-from taskq.agent.gate import RateLimits
+from taskq.agent.shapes import COUNTED, Block, Outcome, Turn, tool_calls, usable
 from taskq.agent.text import clean, without_nul
 from taskq.task import Message, Task
 
-Block = dict[str, Any]
 Clean = Callable[[Any], Any]
 Propose = Callable[[list[Block]], tuple[list[dict[str, Any]], str | None]]
 
 LATEST = 41
 """How many messages a look back takes in."""
-
-_COUNTED = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One finished message of the model."""
-
-    content: list[Block]
-    stop_reason: str | None
-    model: str
-    usage: dict[str, Any]
-    request_id: str | None = None
-    limits: RateLimits | None = None
-
-    @property
-    def tokens(self) -> int:
-        """All tokens that the provider counted, those from its cache included."""
-        return sum(self.usage.get(name) or 0 for name in _COUNTED)
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How a tool call ended, for the ledger: its status and what it left behind."""
-
-    status: Literal["success", "error", "timeout", "blocked", "unknown"]
-    text: str
-    artifact: str | None = None
 
 
 class Conversation:
@@ -123,8 +92,8 @@ class Conversation:
         """The tokens of all turns together, those before a crash included."""
         total: Counter[str] = Counter()
         for message in self._messages:
-            total.update({name: (message.usage or {}).get(name) or 0 for name in _COUNTED})
-        return {name: total[name] for name in _COUNTED}
+            total.update({name: (message.usage or {}).get(name) or 0 for name in COUNTED})
+        return {name: total[name] for name in COUNTED}
 
     def cost(self) -> float:
         """What all turns cost, in US dollars, as far as their prices are known."""
@@ -246,27 +215,3 @@ class Conversation:
             self.sent[-1] = {"role": "user", "content": self.sent[-1]["content"] + content}
         else:
             self.sent.append({"role": message.role, "content": content})
-
-
-def usable(message: Message) -> bool:
-    """Whether the conversation can go on from this message."""
-    if message.role == "user":
-        return True
-    content = json.loads(message.body)
-    if message.stop_reason == "tool_use":
-        return bool(tool_calls(content))
-    return (
-        message.stop_reason in ("end_turn", "stop_sequence")
-        and bool(text_of(content))
-        and not tool_calls(content)
-    )
-
-
-def tool_calls(content: list[Block]) -> list[Block]:
-    """The tool calls in a message."""
-    return [block for block in content if block["type"] == "tool_use"]
-
-
-def text_of(content: list[Block]) -> str:
-    """The text of a message, without the blanks around it."""
-    return "".join(block["text"] for block in content if block["type"] == "text").strip()

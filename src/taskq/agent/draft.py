@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from taskq.agent.conversation import Block, Turn
+from taskq.agent.shapes import Block, Turn
 
 Event = dict[str, Any]
 

@@ -15,8 +15,9 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from taskq.agent.conversation import Block, Conversation, Outcome
-from taskq.errors import Fail, InvalidTask, Suspended
+from taskq.agent.conversation import Conversation
+from taskq.agent.shapes import Block, Outcome
+from taskq.errors import DatabaseError, Fail, InvalidTask, Suspended
 from taskq.task import Task
 from taskq.tool import Answer, Effect, Place, Refused, Tool, ToolCall, ToolError, Unknown
 
@@ -154,10 +155,13 @@ class Executor:
             return Outcome("blocked", str(refusal))
         except (ToolError, InvalidTask) as error:
             return Outcome("error", str(error))
+        except DatabaseError:
+            raise  # the queue's own: no fault of the tool, and the call is still open
         except TimeoutError as error:
-            return Outcome("timeout", f"{tool.name}: took too long{f': {error}' if str(error) else ''}")
+            words = f"{tool.name}: took too long{f': {error}' if str(error) else ''}"
+            return Outcome("timeout", words + _perhaps(tool))
         except OSError as error:
-            return Outcome("error", f"{tool.name}: {error.strerror or 'failed'}")
+            return Outcome("error", f"{tool.name}: {error.strerror or 'failed'}" + _perhaps(tool))
         if not isinstance(answer, Answer):
             answer = Answer(answer)
         return Outcome("error" if answer.is_error else "success", answer.text, answer.artifact)
@@ -180,6 +184,11 @@ class Executor:
             "needs_approval": tool is not None
             and (tool.needs_approval or any(fnmatchcase(tool.name, glob) for glob in self._needs_approval)),
         }
+
+
+def _perhaps(tool: Tool) -> str:
+    """What a broken connection leaves open."""
+    return "" if tool.effect == "read" else " (it may have happened all the same)"
 
 
 def _effect(tool: Tool, call: Block) -> Effect:

@@ -11,11 +11,12 @@ from typing import Any, Final
 from taskq.agent import prompt
 from taskq.agent.breaker import GO_ON, Breaker, reason, warning
 from taskq.agent.claude import Claude
-from taskq.agent.conversation import Block, Conversation, Outcome, text_of
+from taskq.agent.conversation import Conversation
 from taskq.agent.executor import Executor
 from taskq.agent.inspection import Inspection
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
+from taskq.agent.shapes import Block, Outcome, text_of
 from taskq.agent.text import cut, without_nul
 from taskq.agent.tools import FILE_TOOLS, SUBMIT
 from taskq.agent.turns import Asking

@@ -21,14 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from taskq.agent.commands import Command, commands
+from taskq.agent.commands import Command
 from taskq.agent.evidence import Evidence
-from taskq.agent.hosts import read_hosts
-from taskq.agent.mcp import Server, read_servers
+from taskq.agent.fields import READERS
+from taskq.agent.mcp import Server
 from taskq.agent.text import cut
-from taskq.agent.workspace import repositories
 from taskq.errors import SettingsError
-from taskq.settings import duration
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?(.*)\Z", re.DOTALL | re.MULTILINE)
 _ROLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
@@ -42,19 +40,23 @@ class ManifestError(SettingsError):
 class Manifest:
     """What a role manifest says.
 
-    `tools` are globs over tool names.  `max_turns` bounds the model's messages in one task,
-    `max_output_tokens` the tokens of each.  `timeout` bounds one attempt; None leaves both `timeout`
-    and `max_attempts` to the task.  `fallback` names the models to ask while `model` may not be asked, in
-    order.  `budget` limits each task with all that descends from it, `daily_budget` the role in a day (UTC):
-    `tokens`, `cost` in US dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the
-    price table does not know: they count as free of cost.  `repositories` are globs
-    over the checkouts that it may change, `commands` what `run_check` may run, `hosts` what `http_get` may
-    ask, `mcp` the servers whose tools are offered too.
-    `evidence` is what its results must show; `repeat_warning` and
-    `repeat_limit` are how many equal calls with equal results are warned of, and stop the agent.
-    `delegates` are globs over the roles that it may give work to, `approve` over the tools of which a person
-    must approve each call, `unknown_outcome` what follows an unsafe call that a crash interrupted: the model
-    is told, or the task parks for a person first.
+    `tools` are globs over tool names, `approve` over those of which a person must approve each call.
+    `max_turns` bounds the model's messages in one task, `max_output_tokens` the tokens of each.
+    `timeout` bounds one attempt; None leaves it, `max_attempts` and `backoff` (the wait after each
+    failed attempt; the last step stands for all after it) to the task and the design.
+
+    `fallback` names the models to ask while `model` may not be asked, in order.  `budget` limits each
+    task with all that descends from it, `daily_budget` the role in a day (UTC): `tokens`, `cost` in US
+    dollars, `turns`, `tool_calls`, `seconds`.  `allow_unpriced` admits models that the price table does
+    not know: they count as free.
+
+    `repositories` are globs over the checkouts that it may change, `commands` what `run_check` may run,
+    `hosts` what `http_get` may ask, `mcp` the servers whose tools are offered too, `delegates` globs
+    over the roles that it may give work to.
+
+    `evidence` is what its results must show.  `repeat_warning` and `repeat_limit` are how many equal
+    calls with equal results are warned of, and stop the agent.  `unknown_outcome` is what follows an
+    unsafe call that a crash interrupted: the model is told, or the task parks for a person first.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Manifest:
     max_output_tokens: int = 8192
     timeout: timedelta | None = None
     max_attempts: int | None = None
+    backoff: tuple[timedelta, ...] | None = None
     description: str = ""
     fallback: tuple[str, ...] = ()
     budget: Mapping[str, int | float] | None = None
@@ -129,14 +132,14 @@ def load_all(directory: Path | str) -> list[Manifest]:
 def _fields(front_matter: str, path: Path) -> dict[str, Any]:
     """The checked fields of a front matter."""
     given = _yaml(front_matter, path)
-    if unknown := given.keys() - _READERS.keys():
-        known = ", ".join(_READERS)
+    if unknown := given.keys() - READERS.keys():
+        known = ", ".join(READERS)
         raise ManifestError(f"{path}: {_words(unknown)}: unknown; the fields are {known}")
     if "model" not in given:
         raise ManifestError(f"{path}: model: missing; say which model plays this role")
     fields = {}
     readers: dict[str, Callable[[object], Any]] = {
-        **_READERS,
+        **READERS,
         "evidence": partial(Evidence.read, beside=path.parent),
     }
     for name, value in given.items():
@@ -166,110 +169,3 @@ def _yaml(text: str, path: Path) -> dict[str, Any]:
 
 def _words(names: set[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be text")
-    return value.strip()
-
-
-def _globs(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(glob, str) and glob for glob in value):
-        raise ValueError("must be a list of tool names or globs")
-    return tuple(value)
-
-
-def _whole(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        # True is an int to Python, and no number to people.
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return value
-
-    return read
-
-
-def _one_of(*words: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"must be {' or '.join(words)}")
-        return str(value)
-
-    return read
-
-
-def _timeout(value: object) -> timedelta:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("must be seconds or a duration like 10min")
-    try:
-        timeout = duration(str(value))
-    except (SettingsError, ValueError):
-        raise ValueError("must be seconds or a duration like 10min") from None
-    if timeout <= timedelta():
-        raise ValueError("must be longer than nothing")
-    return timeout
-
-
-def _models(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(model, str) and model.strip() for model in value):
-        raise ValueError("must be a list of models")
-    return tuple(model.strip() for model in value)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _money(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e8:
-        raise ValueError("must be US dollars")
-    return value
-
-
-_LIMITS: dict[str, Callable[[object], int | float]] = {
-    "tokens": _whole(1, 10**15),
-    "cost": _money,
-    "turns": _whole(1, 10**9),
-    "tool_calls": _whole(0, 10**9),
-    "seconds": lambda value: _timeout(value).total_seconds(),
-}
-
-
-def _budget(value: object) -> Mapping[str, int | float]:
-    if not isinstance(value, dict) or not value or value.keys() - _LIMITS.keys():
-        raise ValueError(f"must say one or more of {', '.join(_LIMITS)}")
-    limits = {}
-    for name, limit in value.items():
-        try:
-            limits[name] = _LIMITS[name](limit)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-    return limits
-
-
-_READERS: dict[str, Callable[[object], Any]] = {
-    "model": _text,
-    "tools": _globs,
-    "max_turns": _whole(1, 1000),
-    "max_output_tokens": _whole(1, 128_000),
-    "timeout": _timeout,
-    "max_attempts": _whole(1, 1000),
-    "description": _text,
-    "fallback": _models,
-    "budget": _budget,
-    "daily_budget": _budget,
-    "allow_unpriced": _flag,
-    "repositories": repositories,
-    "commands": commands,
-    "evidence": Evidence.read,
-    "repeat_warning": _whole(2, 20),
-    "repeat_limit": _whole(2, 20),
-    "hosts": read_hosts,
-    "mcp": read_servers,
-    "delegates": _globs,
-    "approve": _globs,
-    "unknown_outcome": _one_of("tell", "park"),
-}

@@ -89,5 +89,6 @@ def role(manifest: Manifest, house: House) -> Role:
         handler=Player(manifest, house).play,
         timeout=manifest.timeout,
         max_attempts=manifest.max_attempts,
+        backoff=manifest.backoff,
         description=manifest.description or None,
     )

@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from taskq.agent.claude import Claude
-from taskq.agent.conversation import Conversation, Turn
+from taskq.agent.conversation import Conversation
 from taskq.agent.failures import Exhausted, Overloaded, RateLimited, Unavailable
 from taskq.agent.gate import estimate
 from taskq.agent.manifest import Manifest
 from taskq.agent.prices import Prices
+from taskq.agent.shapes import Turn
 from taskq.agent.text import clean, without_nul
 from taskq.agent.untrusted import said_by
 from taskq.errors import Fail, Snooze, Suspended

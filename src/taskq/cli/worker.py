@@ -79,14 +79,17 @@ def find_app(name: str) -> App:
 
 @contextmanager
 def messages_api(
-    found: Settings, offline: bool, agents: Path | None
+    found: Settings, offline: bool, offline_url: str | None, agents: Path | None
 ) -> Iterator[tuple[str | None, str | None]]:
-    """The key and the address of the Messages API while the block lasts; offline it is a fake of ours.
+    """The key and the address of the Messages API while the block lasts; offline it is a fake: the one at
+    this address, or one of ours.
 
     :raises SettingsError: there are agents, and no key.
     """
     if agents is None:
         yield None, None
+    elif offline_url is not None:
+        yield "offline", offline_url
     elif offline:
         from taskq.testing import FakeMessages
 
@@ -99,6 +102,13 @@ def messages_api(
         from taskq.agent import require_key
 
         yield require_key(found), found.anthropic_base_url
+
+
+def web_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Checks an option that is the address of a server."""
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value!r} is no address: write http://127.0.0.1:PORT")
+    return value
 
 
 @click.command()
@@ -121,6 +131,12 @@ def messages_api(
 )
 @click.option("--offline", is_flag=True, help="Agents talk to a simulated model on this machine.")
 @click.option(
+    "--offline-url",
+    metavar="URL",
+    callback=web_address,
+    help="Agents talk to the simulated model at this address.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -134,6 +150,7 @@ def worker(
     concurrency: int,
     processes: int,
     offline: bool,
+    offline_url: str | None,
     log_level: str,
 ) -> None:
     """Play roles until SIGTERM or Ctrl-C.
@@ -148,8 +165,9 @@ def worker(
     found = settings()
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     directory = None if agents is None else agents.absolute()
-    with messages_api(found, offline, directory) as (api_key, base_url):
-        load = Load(app, directory, api_key, base_url, simulated=offline)
+    simulated = offline or offline_url is not None
+    with messages_api(found, offline, offline_url, directory) as (api_key, base_url):
+        load = Load(app, directory, api_key, base_url, simulated=simulated)
         load().select(roles or ["*"])  # what is wrong is said once, before any process starts
         if processes > 1:
             asyncio.run(ready(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import time
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -58,6 +59,9 @@ class Api:
         arrival = Arrival(scope["path"])
         self._journal.arrived(arrival)
         raw = await _body(receive)
+        if raw is None:
+            arrival.end, arrival.ended = "closed", time.monotonic()
+            return
         response = Response(scope, receive, send, arrival)
         try:
             whole = await self._respond(response, scope, raw)
@@ -166,11 +170,13 @@ async def _ask(script: Script, request: Request) -> Answer:
     return await answer if inspect.isawaitable(answer) else answer
 
 
-async def _body(receive: Receive) -> bytes:
-    """The body, or the first bytes of one that is too large."""
+async def _body(receive: Receive) -> bytes | None:
+    """The body, or the first bytes of one that is too large; None if the client went away before its end."""
     pieces, size = [], 0
     while size <= LARGEST_BODY:
         event = await receive()
+        if event["type"] == "http.disconnect":
+            return None
         pieces.append(event.get("body", b""))
         size += len(pieces[-1])
         if not event.get("more_body"):

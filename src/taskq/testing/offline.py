@@ -1,7 +1,8 @@
 """The script that plays any agent without a model: it uses the tools that are offered, on what is really
 there, and hands in facts from what they returned.
 
-    list_dir -> read_file of two files -> grep a word of theirs -> read_file where else it is -> submit_result
+    list_dir -> read_file of two files -> grep a word of theirs -> read_file where else it is
+    -> delegate the check of a fact -> submit_result, by whatever schema it has
 
 It keeps no state: the next step follows from the conversation alone, so a resumed run goes on like any other.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from typing import Any
 
 from taskq.testing.blocks import text, tool_use
+from taskq.testing.filling import Found, Place, fact, filled
 from taskq.testing.reply import Reply
 from taskq.testing.request import Request
 
@@ -26,12 +27,16 @@ _SOURCE = re.compile(
 )
 _DIRECTORY = re.compile(r"^([A-Za-z0-9_][\w.\-]*)/$", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z][A-Za-z_]{5,30}")
-_MATCH = re.compile(r"^([\w./\-]+):(\d+): ", re.MULTILINE)
+_MATCH = re.compile(r"^([\w./\-]+):(\d+): (.*)$", re.MULTILINE)
+_ROLES = re.compile(r"roles that there are: (.*)\.$")
+_LACKING = re.compile(r'^<data-\w+ check="file ([^"*?\[]+)"', re.MULTILINE)
+CHECK = "Check: "
+"""How the objective begins that is delegated; who has such a one does not delegate again."""
 
 
 def offline_script(request: Request) -> Reply:
     """The next step of the agent whose conversation this is."""
-    steps = (_look_around, _read, _grep, _read_on)
+    steps = (_look_around, _read, _grep, _read_on, _delegate, _write)
     return next((reply for step in steps if (reply := step(request))), None) or _finish(request)
 
 
@@ -76,72 +81,73 @@ def _read_on(request: Request) -> Reply | None:
     """Read a file in which the word was found, at that place."""
     seen = _arguments(request, "read_file", "path")
     found = [match for answer in _answers(request, "grep") for match in _MATCH.findall(answer)]
-    unread = sorted({path for path, _ in found} - set(seen))
+    unread = sorted({path for path, _, _ in found} - set(seen))
     if "read_file" not in request.tools or len(seen) > FILES_READ or not unread:
         return None
     path = _choose(request, unread, 1)[0]
-    line = next(int(line) for at, line in found if at == path)
+    line = next(int(line) for at, line, _ in found if at == path)
     step = {"path": path, "offset": max(1, line - 10), "limit": 40}
     return Reply([text(f"It is in {path} too; I read on there."), tool_use("read_file", step)])
 
 
+def _delegate(request: Request) -> Reply | None:
+    """Have another role check a fact, once; which one the tool itself names."""
+    facts = _own_facts(request)
+    if "delegate" not in request.tools or _arguments(request, "delegate", "role") or not facts:
+        return None
+    named = _ROLES.search(request.tools["delegate"].get("description", ""))
+    roles = [name for name in named[1].split(", ") if not set(name) & set("*?[")] if named else []
+    if not roles or _objective(request).startswith(CHECK):
+        return None
+    order = {"role": _choose(request, roles, 1)[0], "objective": CHECK + facts[-1], "name": "check"}
+    return Reply([text(f"I have {order['role']} check that."), tool_use("delegate", order)])
+
+
+def _write(request: Request) -> Reply | None:
+    """Write the files that a check of what was handed in found missing."""
+    reports = [answer for name, _, answer, failed in request.calls if name == "submit_result" and failed]
+    lacking = [path for report in reports for path in _LACKING.findall(report)]
+    missing = [path for path in lacking if path not in _arguments(request, "write_file", "path")]
+    if "write_file" not in request.tools or not missing:
+        return None
+    content = "\n".join([_summary(request), *_facts(request), ""])
+    calls = [tool_use("write_file", {"path": path, "content": content}) for path in missing]
+    return Reply([text(f"I write {' and '.join(missing)}."), *calls])
+
+
 def _finish(request: Request) -> Reply:
     """Hand in the facts, through submit_result where it is offered."""
-    facts = _facts(request)
-    objective = _objective(request)
-    summary = f"Simulated answer to: {objective} {' '.join(facts)}"
+    summary = _summary(request)
     if "submit_result" not in request.tools:
         return Reply([text(summary)])
-    schema = request.tools["submit_result"]["input_schema"]
-    result = {name: _value(name, kind, summary, facts, request) for name, kind in _wanted(schema)}
+    places = [match for answer in _answers(request, "grep") for match in _MATCH.findall(answer)]
+    found = Found(
+        summary=summary,
+        facts=_facts(request),
+        files=_arguments(request, "read_file", "path"),
+        places=[Place(path, int(line), words.strip()) for path, line, words in places],
+    )
+    result = filled(request.tools["submit_result"]["input_schema"], found)
     return Reply([text("I hand in what I found."), tool_use("submit_result", result)])
 
 
+def _summary(request: Request) -> str:
+    return f"Simulated answer to: {_objective(request)} {' '.join(_facts(request))}"
+
+
 def _facts(request: Request) -> list[str]:
-    """One sentence for each tool call that returned something."""
-    facts = []
-    for name, given, answer, failed in request.calls:
-        facts.append(_fact(name, given, answer.split("\n", 1)[0], failed))
+    """What there is to tell, a sentence each."""
+    facts = _own_facts(request)
     parents = len(re.findall(r"^<data-\w+ ", _first_text(request), re.MULTILINE))
     if parents:
         facts.append(f"{parents} results of earlier tasks were taken into account.")
     return facts[:FACTS]
 
 
-def _fact(name: str, given: dict[str, Any], head: str, failed: bool) -> str:
-    """What the first line of a tool's answer says."""
-    if failed:
-        return f"{name} failed: {head}."
-    if name == "list_dir" and (entries := re.search(r"(\d+) entries", head)):
-        return f"Directory {given.get('path', '.')} has {entries[1]} entries."
-    if name == "read_file" and (lines := re.search(r"of (?:more than )?(\d+)$", head)):
-        return f"{given['path']} has {lines[1]} lines."
-    if name == "grep" and (lines := re.search(r"^(\d+) matching lines .* in (\d+) files", head)):
-        return f"{given['pattern']} is on {lines[1]} lines ({lines[2]} files searched)."
-    return f"{name}: {head}."
-
-
-def _wanted(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The properties to fill: lists because they can be, required ones because they must."""
-    required = set(schema.get("required", []))
-    properties: dict[str, dict[str, Any]] = schema.get("properties", {})
-    return [
-        (name, kind) for name, kind in properties.items() if name in required or kind.get("type") == "array"
-    ]
-
-
-def _value(name: str, kind: dict[str, Any], summary: str, facts: list[str], request: Request) -> Any:
-    match kind.get("type"):
-        case "array":
-            return _arguments(request, "read_file", "path") if "file" in name else facts
-        case "integer" | "number":
-            return len(facts)
-        case "boolean":
-            return True
-        case "object":
-            return {}
-        case _:
-            return kind["enum"][0] if kind.get("enum") else summary
+def _own_facts(request: Request) -> list[str]:
+    """One sentence for each tool call that returned something."""
+    calls = [call for call in request.calls if call[0] != "submit_result"]
+    return [fact(name, given, answer.split("\n", 1)[0], failed) for name, given, answer, failed in calls]
 
 
 def _files(request: Request) -> list[str]:

@@ -111,7 +111,7 @@ def _converted(name: str, given: object, type_: Any) -> Any:
         raise ToolError(f"{name}: wrong input: {error}") from None
 
 
-async def _invoke(name: str, function: Function, *args: Any, **fields: Any) -> Any:
+async def _invoke(name: str, function: Function, /, *args: Any, **fields: Any) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*args, **fields)
     return await run_in_thread(lambda: function(*args, **fields), name=f"taskq tool {name}")

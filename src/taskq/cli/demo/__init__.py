@@ -3,7 +3,7 @@
 __init__  the command           play       the mission, and what is done to it
 stage     database and workers  facts      what must be true at the end
 workers   worker processes      screen     what is shown meanwhile
-app       the roles that no agent plays
+script    the simulated model   app        the roles that no agent plays
 """
 
 from __future__ import annotations

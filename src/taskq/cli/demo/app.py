@@ -33,6 +33,6 @@ async def summary(task: Task) -> dict[str, Any]:
         "agents": len(agents),
         "turns": sum(result["turns"] for result in agents),
         "tools": dict(sorted(tools.items())),
-        "tokens": {"in": tokens["input_tokens"], "out": tokens["output_tokens"]},
+        "tokens": {"in": tokens.total() - tokens["output_tokens"], "out": tokens["output_tokens"]},
         "files": sorted(files),
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from taskq.cli.demo.screen import Screen
+from taskq.cli.demo.script import RETRY_AFTER
 from taskq.database import Pool
 
 ACTOR = "demo"
@@ -31,6 +32,17 @@ class Fact:
     finding: str
 
 
+Question = tuple[str, str, tuple[Any, ...]]
+"""A sentence, the statement that says whether it is true, and its parameters behind the mission."""
+
+FORCED: Final[tuple[Question, ...]] = (
+    ("a rate limit was waited out by all, and cost no attempt", "fact_limited", (float(RETRY_AFTER),)),
+    ("a stream that was cut cost one attempt, and no finished turn", "fact_cut", ()),
+    ("what failed its check was put right before it counted", "fact_checked", ()),
+)
+"""What only the simulated model is sure to bring about."""
+
+
 async def establish(reader: Pool, mission: UUID, kill: Kill | None, *, offline: bool) -> list[Fact]:
     """Every fact of a mission.
 
@@ -39,11 +51,14 @@ async def establish(reader: Pool, mission: UUID, kill: Kill | None, *, offline: 
     """
     worker, at = (kill.worker, kill.at) if kill else (None, None)
     stamp = "everything is stamped simulated" if offline else "nothing is stamped simulated"
-    questions: list[tuple[str, str, tuple[Any, ...]]] = [
+    questions: list[Question] = [
         ("all tasks completed", "fact_completed", ()),
         ("the killed worker's turns were resumed", "fact_resumed", (worker,)),
         ("nothing ran twice after its commit", "fact_once", ()),
         ("less than 3 s from the kill to the restart", "fact_restarted", (worker, at)),
+        *(FORCED if offline else ()),
+        ("every tool call is settled", "fact_settled", ()),
+        ("the spend is settled and within its budget", "fact_spent", ()),
         ("a person's approval is on record", "fact_approved", (ACTOR,)),
         (stamp, "fact_simulated", (offline,)),
     ]

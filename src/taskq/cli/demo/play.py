@@ -39,17 +39,26 @@ class Play:
         self.mission: UUID | None = None
         self.kill: Kill | None = None
 
-    async def begin(self, statement: str, directory: Path) -> UUID:
-        """Insert the mission, and show the statement; returns its id."""
+    async def begin(self, statement: str, budget: str, directory: Path) -> UUID:
+        """Insert the mission with its budget, and show the statements; returns its id."""
         literal = "'" + str(directory).replace("'", "''") + "'"
         self.screen.say("\nAny program that can INSERT can start this mission:\n")
         self.screen.say(f"{statement.replace('$1', literal)};\n", "cyan")
-        inserting = asyncio.ensure_future(self.reader.fetch_value("mission", str(directory)))
+        inserting = asyncio.ensure_future(self.insert(str(directory)))
         try:
             await asyncio.shield(inserting)
         finally:  # Ctrl-C just now must not leave a mission that nobody calls off
-            self.mission = UUID(str(await inserting))
+            self.mission = await inserting
+        self.screen.say("And this bounds, in the same transaction, what it may spend:\n")
+        self.screen.say(budget.replace("$1", f"'{self.mission}'") + ";\n", "cyan")
         return self.mission
+
+    async def insert(self, directory: str) -> UUID:
+        """Both statements in one transaction: no turn is taken outside of the budget."""
+        async with self.reader.session() as session, session.transaction() as transaction:
+            mission = UUID(str(await transaction.call("mission", directory)))
+            await transaction.call("budget", str(mission))
+        return mission
 
     async def to_its_end(self, limit: float, *, quiet: bool) -> None:
         """Show the mission until all of its tasks have ended.
@@ -64,6 +73,7 @@ class Play:
                     group.create_task(guard(self.workers)),
                     group.create_task(self.kill_a_worker()),
                     group.create_task(self.approve()),
+                    group.create_task(self.tell()),
                 ]
                 await self.follow(quiet)
                 for task in beside:
@@ -97,8 +107,7 @@ class Play:
         self.kill = Kill(victim["worker_id"], at)
         self.screen.happens(
             f"SIGKILL to worker {worker.number} (pid {worker.process.pid}), which holds {victim['holds']}"
-            f" tasks; "
-            f"{victim['name']} {short(victim['id'])} is in turn {victim['turns'] + 1}"
+            f" tasks; {victim['name']} {short(victim['id'])} waits for its turn {victim['turns'] + 1}"
         )
         moved = await self.seen("moved", self.mission, self.kill.worker, self.kill.at)
         self.screen.happens(
@@ -112,6 +121,16 @@ class Play:
         await asyncio.sleep(SHOW_FOR)
         await self.session.queue.approve(task["id"], ACTOR, "played by the demo")
         self.screen.happens(f"approved as {ACTOR!r}")
+
+    async def tell(self) -> None:
+        """Say what goes wrong with the model and with results, as it happens."""
+        told = set()
+        while True:
+            for row in await self.reader.fetch("happened", self.mission):
+                if row["text"] not in told:
+                    told.add(row["text"])
+                    self.screen.happens(row["text"])
+            await asyncio.sleep(LOOK_EVERY)
 
     async def seen(self, query: str, *args: Any) -> Any:
         """The first row of a statement, as soon as there is one."""
@@ -132,6 +151,12 @@ class Play:
             f"\n{sum['agents']} agents took {sum['turns']} turns ({sum['tokens']['in']:,} tokens in, "
             f"{sum['tokens']['out']:,} out), called tools ({tools})"
             f" and rely on {len(sum['files'])} files of sql/."
+        )
+        spent = await self.reader.fetch_one("spend", str(self.mission))
+        assert spent is not None
+        self.screen.say(
+            f"Of the mission's budget they used ${spent['cost_used']:.2f} of ${spent['cost']:.2f}, "
+            f"{spent['tokens_used']:,} of {spent['tokens']:,} tokens and {spent['turns_used']} turns."
         )
 
     async def call_off(self) -> None:

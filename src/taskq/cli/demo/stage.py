@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from taskq.cli.demo.facts import Fact
 from taskq.cli.demo.failed import DemoFailed
 from taskq.cli.demo.play import Play
 from taskq.cli.demo.screen import Screen
+from taskq.cli.demo.script import simulated_model
 from taskq.cli.demo.workers import WorkerProcess, crew
 from taskq.cli.session import Session, opened
 from taskq.database import Pool, read_queries
@@ -54,7 +55,8 @@ async def run(wishes: Wishes) -> list[Fact]:
         found = replace(wishes.settings, database_url=dsn)
         async with (
             opened(found) as session,
-            crew(dsn, directory, manifests(), offline=wishes.offline) as workers,
+            simulated_model() if wishes.offline else nullcontext() as model,
+            crew(dsn, directory, manifests(), model=model) as workers,
         ):
             reader = Pool(dsn, size=4, queries=QUERIES)
             try:
@@ -99,10 +101,8 @@ async def perform(
     try:
         await wait_for_workers(reader, workers, screen)
         if not wishes.offline:
-            screen.say(
-                "ANTHROPIC_API_KEY is set: six agents will ask a real model, which costs money.", "bold"
-            )
-        mission = await play.begin(QUERIES["mission"], schema.directory("sql"))
+            screen.say("ANTHROPIC_API_KEY is set: agents will ask a real model, which costs money.", "bold")
+        mission = await play.begin(QUERIES["mission"], QUERIES["budget"], schema.directory("sql"))
         await play.to_its_end(LIMIT[wishes.offline], quiet=wishes.quiet)
     except TaskqError as error:
         screen.mark(False, str(error))

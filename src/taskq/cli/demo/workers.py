@@ -57,12 +57,13 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def crew(
-    dsn: str, directory: Path, roles: Path, *, offline: bool
+    dsn: str, directory: Path, roles: Path, *, model: str | None
 ) -> AsyncIterator[list[WorkerProcess]]:
     """Two workers for as long as the block lasts.
 
     :param directory: where their logs go.
     :param roles: the manifests that they play.
+    :param model: the address of a simulated model; None asks the real one.
     """
     command = [sys.executable, "-m", "taskq", "--database", dsn, "worker", "--concurrency", str(SLOTS)]
     command += [
@@ -70,7 +71,7 @@ async def crew(
         str(roles),
         "--app",
         "taskq.cli.demo.app:app",
-        *(["--offline"] if offline else []),
+        *([] if model is None else ["--offline-url", model]),
     ]
     workers: list[WorkerProcess] = []
     try:
