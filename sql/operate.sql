@@ -63,9 +63,10 @@ begin
   set status = 'queued', run_at = greatest(t.run_at, now()), approved_at = now(), approved_by = coalesce(_actor, session_user)
   where t.id = _id;
   perform taskq.done();
-  -- the call that it was parked for, if it was
+  -- the call that it was parked for, if it was, and no other: calls run in order, so it is the first that has not ended
   update taskq.tool_calls c set approved_by = coalesce(_actor, session_user)
-  where c.task_id = _id and c.finished_at is null and c.approved_by is null and (c.needs_approval or c.status = 'started' and c.effect = 'unsafe');
+  where c.needs_approval and c.approved_by is null and (c.task_id, c.call_id) = (
+    select o.task_id, o.call_id from taskq.tool_calls o where o.task_id = _id and o.finished_at is null order by o.turn, o.place limit 1);
   perform taskq.note(_id, 'approve', 'awaiting_approval', 'queued', _actor, _note);
   perform taskq.ring(array[_task.role]);
   return 'queued';

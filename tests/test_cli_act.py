@@ -142,3 +142,30 @@ async def test_one_refusal_does_not_keep_the_others(taskq: Taskq, db: asyncpg.Co
         (True, str(done)), (True, str(gone)), (False, str(good)),
     ]  # fmt: skip
     assert await graphs.status(db, good) == "cancelled"
+
+
+async def test_steer_and_pause_are_kept_for_the_agents_next_turn(
+    taskq: Taskq, db: asyncpg.Connection
+) -> None:
+    first, second = await graphs.insert(db), await graphs.insert(db)
+    assert (
+        await taskq("steer", first, "Look at b.txt, too.", "--actor", "ann") == f"{first.hex[-12:]}  sent\n"
+    )
+    assert await last_event(db, first) == ("steer", "ann", "Look at b.txt, too.")
+    out = await taskq("pause", first, second, "--reason", "let me see", "--actor", "ann")
+    assert out == f"{first.hex[-12:]}  asked to pause\n{second.hex[-12:]}  asked to pause\n"
+    assert await taskq.json("pause", second) == [{"id": str(second), "status": "asked to pause"}]
+    rows = await db.fetch("select task_id, verb, text, actor from taskq.steers order by id")
+    assert [tuple(row) for row in rows] == [
+        (first, "say", "Look at b.txt, too.", "ann"),
+        (first, "pause", "let me see", "ann"),
+        (second, "pause", "let me see", "ann"),
+        (second, "pause", "paused", getpass.getuser()),
+    ]
+
+
+async def test_what_has_ended_is_not_steered(taskq: Taskq, db: asyncpg.Connection) -> None:
+    id = await graphs.insert(db)
+    await taskq("complete", id)
+    assert "completed" in await taskq.error("steer", id, "Once more.", code=4)
+    assert "completed" in await taskq.error("pause", id, code=4)

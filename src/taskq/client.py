@@ -261,6 +261,20 @@ class Queue:
         """
         return UUID(str(await self._pool.fetch_value("fork", id, name, actor)))
 
+    async def steer(self, id: UUID, text: str, actor: str | None = None) -> int:
+        """Tell an agent something before its next turn; returns the number of the message.
+
+        :raises NotAnArrow: the task has ended.
+        """
+        return int(await self._pool.fetch_value("steer", id, text, actor))
+
+    async def pause(self, id: UUID, reason: str | None = None, actor: str | None = None) -> int:
+        """Have an agent wait for an approval before its next turn; returns the number of the message.
+
+        :raises NotAnArrow: the task has ended.
+        """
+        return int(await self._pool.fetch_value("pause", id, reason, actor))
+
     async def set_budget(
         self, scope: str, key: str, limits: Mapping[str, float | None], actor: str | None = None
     ) -> None:

@@ -69,8 +69,12 @@ where $1::uuid is not null and $3::bigint is not null
 
 -- name: tool_calls
 -- the attempt's id and lease are not asked for: reading needs no lease
-select call_id, turn, tool, effect, status, approved_by, attempt from taskq.tool_calls
-where task_id = $2 and $1::uuid is not null and $3::bigint is not null order by turn, place
+-- looked_at_by: who approved the task after the call began
+select c.call_id, c.turn, c.tool, c.effect, c.status, c.attempt,
+       (select e.actor from taskq.events e where e.task_id = c.task_id and e.verb = 'approve' and e.at > c.started_at
+        order by e.id desc limit 1) as looked_at_by
+from taskq.tool_calls c
+where c.task_id = $2 and $1::uuid is not null and $3::bigint is not null order by c.turn, c.place
 
 -- name: steers_to_come
 select id, text, actor from taskq.steers

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from taskq.agent.evidence import SUBMIT
 from taskq.agent.shapes import COUNTED, Block, Outcome, Turn, tool_calls, usable
-from taskq.agent.text import clean
+from taskq.agent.text import clean, without_nul
 from taskq.task import Message, Task
 
 Clean = Callable[[Any], Any]
@@ -36,7 +36,8 @@ class Conversation:
     ) -> None:
         self._task = task
         self._simulated = simulated
-        self._redact = redact
+        self.redact = redact
+        """Takes secrets out of a value."""
         self._messages: list[Message] = []
         self.sent: list[dict[str, Any]] = []
         """The messages as they go to the Messages API, byte for byte the same after every resume."""
@@ -147,7 +148,12 @@ class Conversation:
             result["is_error"] = True
         message = self._message("user", [result, *more])
         text = json.loads(message.body)[0]["content"]
-        arguments = [call["id"], outcome.status, text.replace("\0", "\ufffd"), outcome.artifact]
+        arguments = [
+            call["id"],
+            outcome.status,
+            without_nul(text),
+            without_nul(self.redact(outcome.artifact)),
+        ]
         return message, [*arguments, message.seq, message.body, message.simulated]
 
     def took(self, message: Message) -> None:
@@ -189,7 +195,7 @@ class Conversation:
         return Message(
             seq=self.next_seq,
             role=role,
-            body=json.dumps(clean(self._redact(content)), ensure_ascii=False),
+            body=json.dumps(clean(self.redact(content)), ensure_ascii=False),
             stop_reason=turn.stop_reason if turn else None,
             model=turn.model if turn else None,
             usage=turn.usage if turn else None,

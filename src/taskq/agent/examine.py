@@ -120,9 +120,12 @@ def exhausted(evidence: Evidence, checks: list[Check]) -> Fail:
     )
 
 
-def rows(checks: list[Check]) -> str:
-    """The checks as the argument of `record_checks`: JSON that jsonb takes."""
-    return json.dumps(without_nul(clean([asdict(check) for check in checks])), ensure_ascii=False)
+def rows(checks: list[Check], redact: Callable[[Any], Any] = lambda value: value) -> str:
+    """The checks as the argument of `record_checks`: JSON that jsonb takes.
+
+    :param redact: takes secrets out of a value.
+    """
+    return json.dumps(without_nul(clean(redact([asdict(check) for check in checks]))), ensure_ascii=False)
 
 
 def _schema(evidence: Evidence, submission: Any) -> list[Check]:

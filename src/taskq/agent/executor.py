@@ -71,7 +71,7 @@ class Executor:
         """
         tool, began = self._tools.get(call["name"]), self._begun.pop(call["id"], None)
         if began is not None and began["effect"] == "unsafe":
-            outcome = await self._look_into(call, tool, approved_by=began["approved_by"])
+            outcome = await self._look_into(call, tool, looked_at_by=began["looked_at_by"])
             if outcome is not None:
                 await self._conversation.answer(call, outcome, more=more)
                 return
@@ -133,7 +133,7 @@ class Executor:
         else:
             self._conversation.took(message)
 
-    async def _look_into(self, call: Block, tool: Tool | None, *, approved_by: str | None) -> Outcome | None:
+    async def _look_into(self, call: Block, tool: Tool | None, *, looked_at_by: str | None) -> Outcome | None:
         """What became of an unsafe call that a crash interrupted; None: it surely did not happen."""
         if tool is not None and tool.verify is not None:
             try:
@@ -142,9 +142,9 @@ class Executor:
                 pass
             else:
                 return None if found is None else Outcome("success", found)
-        if self._when_unknown == "park" and approved_by is None:
+        if self._when_unknown == "park" and looked_at_by is None:
             await self.park(f"the outcome of {call['name']} is unknown: {str(call['input'])[:SHOWN]}")
-        seen = f" {approved_by} has looked at it and lets you go on." if approved_by else ""
+        seen = f" {looked_at_by} has looked at it and lets you go on." if looked_at_by else ""
         return Outcome("unknown", UNKNOWN + seen)
 
     async def _outcome(self, tool: Tool, context: ToolCall, given: dict[str, Any]) -> Outcome:

@@ -67,7 +67,7 @@ class Inspection:
             review=self._review,
             round=round,
         )
-        await self._task.call("record_checks", round, rows(checks))
+        await self._task.call("record_checks", round, rows(checks, self._conversation.redact))
         if all(check.passed for check in checks):
             return None
         if round >= evidence.rounds:

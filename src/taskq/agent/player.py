@@ -11,6 +11,7 @@ from typing import Any
 from taskq.agent.children import ASK_HUMAN, delegate
 from taskq.agent.claude import Claude
 from taskq.agent.conversation import Conversation
+from taskq.agent.discreet import DiscreetLine, discreet
 from taskq.agent.http import Fetcher, http_get
 from taskq.agent.loop import Run
 from taskq.agent.manifest import Manifest
@@ -49,7 +50,20 @@ class Player:
     house: House
 
     async def play(self, task: Task) -> dict[str, Any]:
-        """Play one attempt of a task, from wherever its conversation ends; see `Run.to_its_end`."""
+        """Play one attempt of a task, from wherever its conversation ends; see `Run.to_its_end`.
+
+        :raises Failed: what `Run.to_its_end` raised spoke of a secret.
+        """
+        redactor = self.house.redactor
+        task._line = DiscreetLine(task._line, redactor)
+        try:
+            return dict(redactor.clean_value(await self._play(task)))
+        except Exception as error:
+            if (instead := discreet(error, redactor)) is error:
+                raise
+            raise instead from None
+
+    async def _play(self, task: Task) -> dict[str, Any]:
         house = self.house
         conversation = await Conversation.open(
             task, simulated=house.claude.simulated, redact=house.redactor.clean_value

@@ -114,7 +114,13 @@ class Asking:
         may_have_charged: bool = False,
     ) -> None:
         await self._task.call(
-            "hold_back", PROVIDER, model, after, without_nul(clean(reason)), exhausted, may_have_charged
+            "hold_back",
+            PROVIDER,
+            model,
+            after,
+            without_nul(clean(self._conversation.redact(reason))),
+            exhausted,
+            may_have_charged,
         )
 
     async def _hear(self) -> None:

@@ -8,6 +8,7 @@
     act       cancel … complete      tree     a mission as a tree: node, layout, follow
     admin     migrate, tend, verify  demo     demo, a package
     limits    budget, gate
+    control   steer, pause
 
 Every command imports what is heavy when it runs: `taskq --help` must be quick.
 """
@@ -22,6 +23,7 @@ import click
 from taskq import __version__
 from taskq.cli.act import approve, cancel, complete, reject, requeue, rerun, retry
 from taskq.cli.admin import migrate, tend, verify
+from taskq.cli.control import pause, steer
 from taskq.cli.demo import demo
 from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
@@ -73,7 +75,7 @@ def cli(**_options: Any) -> None:
 for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
-    *(budget, gate),
+    *(steer, pause, budget, gate),
     *(tend, migrate, verify, demo),
 ):
     cli.add_command(command)

@@ -39,6 +39,8 @@ def classify(error: BaseException) -> Failure:
     An exception may say its kind itself in an attribute `kind`; otherwise its type tells.
     A payload that cannot be read will not be readable next time: that is final.
     """
+    if isinstance(error, Failed):
+        return error.failure
     after: Any = error.after if isinstance(error, Retry | Snooze) else None
     if after is not None and not isinstance(after, timedelta):
         error, after = TypeError(f"{type(error).__name__}(after=...) takes a timedelta, not {after!r}"), None
@@ -64,6 +66,14 @@ def kind_of(error: BaseException) -> str:
     if isinstance(said, str) and said in ERROR_KINDS:
         return said
     return next((kind for type_, kind in BY_TYPE if isinstance(error, type_)), "unknown")
+
+
+class Failed(Exception):
+    """A failure that is described already, for who has to choose its words."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class BadPayload(Exception):
