@@ -52,7 +52,7 @@ async def test_an_overload_in_mid_stream_holds_everybody_too(set_up: SetUp) -> N
     w: World = await set_up(in_order(Reply(LOOK.content, fault=ErrorEvent(after=3)), done()))
     await w.work(agent("top"))
     top = await w.ask("top")
-    await eventually(lambda: w.db.fetchrow("select from taskq.gates where paused_until > now()"))
+    await eventually(lambda: w.db.fetchrow("select 1 from taskq.gates where paused_until > now()"))
     row = await w.becomes(top, "queued")
     assert row["attempt"] == 0
     assert len(w.fake.requests) == 1

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from taskq.agent.evidence import SUBMIT
 from taskq.agent.shapes import COUNTED, Block, Outcome, Turn, tool_calls, usable
-from taskq.agent.text import clean, without_nul
+from taskq.agent.text import clean, shortened, without_nul
 from taskq.task import Message, Task
 
 Clean = Callable[[Any], Any]
 Propose = Callable[[list[Block]], tuple[list[dict[str, Any]], str | None]]
 
+ANSWER_CHARACTERS = 100_000
+"""Most characters of a tool's answer that the model is shown, whatever the tool's own bound."""
 LATEST = 41
 """How many messages a look back takes in."""
 
@@ -143,7 +145,8 @@ class Conversation:
 
     def prepare(self, call: Block, outcome: Outcome, more: Sequence[Block] = ()) -> tuple[Message, list[Any]]:
         """The message that answers a call, and the arguments of taskq.settle_call behind the lease."""
-        result: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": outcome.text}
+        shown = shortened(self.redact(outcome.text), ANSWER_CHARACTERS)
+        result: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": shown}
         if outcome.status != "success":
             result["is_error"] = True
         message = self._message("user", [result, *more])

@@ -33,3 +33,10 @@ def without_nul(value: Any) -> Any:
 def cut(text: str, most: int) -> str:
     """The text, at most `most` characters of it, with an ellipsis where it was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shortened(text: str, most: int) -> str:
+    """The text; of a longer one the first `most` characters, and a line that says so."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[cut: {len(text) - most} of {len(text)} characters are not shown]"
