@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from taskq.agent.draft import Draft
-from taskq.agent.failures import Unavailable, from_status
+from taskq.agent.failures import Overloaded, RateLimited, Unavailable, from_status
 from taskq.agent.gate import read_limits
 from taskq.agent.shapes import Turn
 from taskq.errors import Outcome
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import httpx2
 
 API = "https://api.anthropic.com"
+HUSH_SECONDS = 1.0
+"""For how long a worker keeps to a limit by itself, at most; by then the gate in the database is closed."""
 SILENCE_SECONDS = 180.0
 """How long a stream may say nothing (it says `ping` when it thinks) before it counts as dead."""
 
@@ -49,6 +53,7 @@ class Claude:
         self._client: anthropic.AsyncAnthropic | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
+        self._hushed: dict[str, float] = {}
 
     async def turn(self, request: dict[str, Any]) -> Turn:
         """Ask for the next message: stream it to its end and return it.
@@ -60,13 +65,22 @@ class Claude:
         :raises Fail: trying again would not help.
         """
         client = await self._opened()
+        if self._hushed.get(request["model"], 0.0) > time.monotonic():
+            raise RateLimited("the provider has just asked to wait", after=timedelta(seconds=HUSH_SECONDS))
         try:
             return await _stream(client, request)
         except Exception as error:
             outcome = _outcome(error)
             if outcome is None:
                 raise
+            if isinstance(outcome, RateLimited | Overloaded):
+                self._hush(request["model"], outcome.after)
             raise outcome from error
+
+    def _hush(self, model: str, after: timedelta | None) -> None:
+        """Those who have passed the gate and not asked yet need not hear the same."""
+        seconds = HUSH_SECONDS if after is None else min(after.total_seconds(), HUSH_SECONDS)
+        self._hushed[model] = time.monotonic() + seconds
 
     async def close(self) -> None:
         """Close the connections."""
