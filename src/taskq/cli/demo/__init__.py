@@ -33,7 +33,8 @@ def demo(directory: Path | None, offline: bool, keep: bool, as_json: bool) -> No
     """Run a mission of agents; kill a worker in mid-task.
 
     Starts a PostgreSQL of its own (or takes --database, if that is given), two workers, and inserts a graph
-    of eight tasks by plain SQL. Exits 1 unless all facts at the end hold.
+    of eight tasks by plain SQL. The simulated model adds a rate limit, a stream that breaks off, and a result
+    that fails its check. Exits 1 unless all facts at the end hold.
     """
     from taskq.cli.demo.stage import Wishes, run
 

@@ -30,12 +30,20 @@ class Play:
 
     :param session: the queue, and a reader with the statements of the command line.
     :param reader: a pool with the statements of demo/queries.sql.
+    :param offline: the model is simulated, and its troubles are forced.
     """
 
     def __init__(
-        self, session: Session, reader: Pool, workers: Sequence[WorkerProcess], screen: Screen
+        self,
+        session: Session,
+        reader: Pool,
+        workers: Sequence[WorkerProcess],
+        screen: Screen,
+        *,
+        offline: bool,
     ) -> None:
         self.session, self.reader, self.workers, self.screen = session, reader, workers, screen
+        self.offline = offline
         self.mission: UUID | None = None
         self.kill: Kill | None = None
 
@@ -97,7 +105,7 @@ class Play:
 
     async def kill_a_worker(self) -> None:
         """SIGKILL the worker of an engineer who is in the middle of a turn, and see its tasks move."""
-        victim = await self.seen("in_mid_turn", self.mission)
+        victim = await self.seen("in_mid_turn", self.mission, self.offline)
         worker = next((worker for worker in self.workers if worker.name == victim["worker"]), None)
         if worker is None:
             raise DemoFailed(f"{victim['worker']}, a worker of somebody else, plays the mission; stop it")
@@ -106,12 +114,14 @@ class Play:
         worker.kill()
         self.kill = Kill(victim["worker_id"], at)
         self.screen.happens(
-            f"SIGKILL to worker {worker.number} (pid {worker.process.pid}), which holds {victim['holds']}"
-            f" tasks; {victim['name']} {short(victim['id'])} waits for its turn {victim['turns'] + 1}"
+            f"SIGKILL to worker {worker.number} (pid {worker.process.pid}), which holds"
+            f" {counted(victim['holds'], 'task')}; {victim['name']} {short(victim['id'])} waits for its turn"
+            f" {victim['turns'] + 1}"
         )
         moved = await self.seen("moved", self.mission, self.kill.worker, self.kill.at)
         self.screen.happens(
-            f"the other worker runs all {moved['lost']} of them, {moved['seconds']:.1f} s after the kill"
+            f"the other worker runs {counted(moved['lost'], 'task')} of it, {moved['seconds']:.1f} s after"
+            " the kill"
         )
 
     async def approve(self) -> None:
@@ -167,3 +177,8 @@ class Play:
             for row in await self.reader.fetch("unfinished", self.mission):
                 with suppress(NotAnArrow):  # it ended by itself meanwhile
                     await self.session.queue.cancel(row["id"], "the demo was stopped", ACTOR)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

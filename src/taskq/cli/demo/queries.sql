@@ -39,20 +39,28 @@ select clock_timestamp()
 select id, name from taskq.workers_live where name = any($1)
 
 -- name: in_mid_turn
--- An engineer whose model is being asked (the worst case of the call is reserved), once all three have finished a turn;
--- and how many tasks his worker holds.
+-- An engineer whose model is being asked (the worst case of the call is reserved), once the others on his worker have
+-- finished a turn; and how many tasks that worker holds.  The rate limit comes first, if it is forced ($2): until then,
+-- and while somebody waits for it, nobody.
 with engineer as (
   select t.id, t.name, t.lease, t.status, t.worker_id,
          (select count(*) from taskq.messages m where m.task_id = t.id and m.role = 'assistant') as turns
   from taskq.tasks t
-  where t.mission_id = $1 and t.name in ('backend', 'frontend', 'data'))
-select e.id, e.name, e.worker_id, w.name as worker, e.turns,
-       (select count(*) from taskq.tasks o where o.worker_id = e.worker_id and o.status = 'in_progress') as holds
-from engineer e
-join taskq.workers w on w.id = e.worker_id
-join taskq.reservations r on r.task_id = e.id and r.lease = e.lease
-where e.status = 'in_progress' and not exists (select from engineer o where o.turns = 0)
-order by e.turns desc, e.id
+  where t.mission_id = $1 and t.name in ('backend', 'frontend', 'data')),
+candidate as (
+  select e.id, e.name, e.worker_id, w.name as worker, e.turns,
+         (select count(*) from taskq.tasks o where o.worker_id = e.worker_id and o.status = 'in_progress') as holds
+  from engineer e
+  join taskq.workers w on w.id = e.worker_id
+  join taskq.reservations r on r.task_id = e.id and r.lease = e.lease
+  where e.status = 'in_progress' and e.turns > 0
+    and not exists (select from engineer o where o.status = 'queued')
+    and not exists (select from engineer o where o.worker_id = e.worker_id and o.status = 'in_progress' and o.turns = 0))
+select * from candidate
+where not $2::boolean or exists (
+  select from taskq.gates g
+  where g.paused_until < clock_timestamp() and g.paused_until > (select created_at from taskq.tasks where id = $1))
+order by holds desc, turns desc, id
 limit 1
 
 -- name: moved
@@ -102,7 +110,7 @@ with lost as (
   where t.mission_id = $1 and a.worker_id = $2 and a.kind = 'worker_lost'
   group by t.id, a.lease)
 select coalesce(bool_and(resumed >= before) and bool_or(before > 0 and after > 0), false) as holds,
-       format('%s conversations went on: turns kept %s, added %s', count(*), coalesce(sum(before), 0), coalesce(sum(after), 0)) as finding
+       format('interrupted conversations: %s; turns kept: %s, added: %s', count(*), coalesce(sum(before), 0), coalesce(sum(after), 0)) as finding
 from lost
 
 -- name: fact_once
@@ -143,7 +151,7 @@ select (select count(*) from entry) > 0 and not exists (select from faulty) and 
 -- name: fact_restarted
 select coalesce(count(*) > 0 and bool_and(t.attempt = a.attempt + 1 and t.worker_id <> a.worker_id)
                 and max(t.started_at) - $3::timestamptz < interval '3 s', false) as holds,
-       format('%s tasks of the killed worker ran on the other one after %s (noticed after %s)', count(*),
+       format('tasks that it held: %s, on the other one after %s (noticed after %s)', count(*),
               round(extract(epoch from max(t.started_at) - $3::timestamptz), 1) || ' s',
               round(extract(epoch from max(a.finished_at) - $3::timestamptz), 1) || ' s') as finding
 from taskq.attempts a join taskq.tasks t on t.id = a.task_id

@@ -97,7 +97,7 @@ async def perform(
     wishes: Wishes, session: Session, reader: Pool, workers: list[WorkerProcess], screen: Screen, psql: str
 ) -> list[Fact]:
     """The mission from its INSERT to the facts about it."""
-    play = Play(session, reader, workers, screen)
+    play = Play(session, reader, workers, screen, offline=wishes.offline)
     try:
         await wait_for_workers(reader, workers, screen)
         if not wishes.offline:
