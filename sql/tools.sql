@@ -19,7 +19,7 @@ $$;
 comment on function taskq.policy_above(uuid) is 'The policy of the nearest ancestor that has one; null when none has.';
 
 -- adopt_policy: what the role says today, within what the task began with; when it begins, within what its parent may do.
--- A policy is {"tools": […], "repositories": […], …}: lists of names and globs, of which the first two bind children, too.
+-- A policy is {"tools": […], "repositories": […], …}: lists of names and globs, all of which but delegates bind children, too.
 create function taskq.adopt_policy(_worker uuid, _id uuid, _lease bigint, _policy jsonb) returns jsonb
 language plpgsql as $$
 declare
@@ -30,7 +30,7 @@ begin
   if _limits is not null then
     _policy := (
       select jsonb_object_agg(k, case
-        when _began is null and k not in ('tools', 'repositories') then v
+        when _began is null and k = 'delegates' then v   -- whom a child may ask does not widen what either may do
         when k = 'tools' then taskq.common(v, _limits -> k || '["submit_result"]')   -- whatever it is, an agent may always hand in
         else taskq.common(v, coalesce(_limits -> k, '[]')) end)
       from jsonb_each(_policy) e (k, v));

@@ -120,8 +120,14 @@ async def test_a_childs_rights_are_within_its_parents(db, worker):
     await insert(db, parent_id=parent["id"])
     child = await worker.claim_one()
     more = {"tools": ["write", "shell", "submit_result"], "repositories": ["/srv/b", "/srv/c"]}
+    more |= {"hosts": ["docs.test"], "delegates": ["scout"]}
     policy = (await worker.call("adopt_policy", child, more))[0]
-    assert policy == {"tools": ["write", "submit_result"], "repositories": ["/srv/b"]}
+    assert policy == {
+        "tools": ["write", "submit_result"],
+        "repositories": ["/srv/b"],
+        "hosts": [],
+        "delegates": ["scout"],
+    }
 
 
 async def test_what_needs_approval_runs_after_it_and_names_who_gave_it(db, worker):
