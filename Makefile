@@ -18,7 +18,8 @@ setup: $(STAMP) ## make .venv with everything for development
 demo: $(STAMP) ## a mission of agents on real files, a killed worker included (ARGS=--keep leaves it running)
 	@$(BIN)/python bin/demo $(ARGS)
 
-test: $(STAMP) ## every test, on a real Postgres (ARGS=... goes to pytest)
+test: $(STAMP) ## every test, on a real Postgres and in a real browser (ARGS=... goes to pytest)
+	@bin/browser
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(STAMP)

@@ -29,6 +29,7 @@ from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
 from taskq.cli.limits import budget, gate
 from taskq.cli.look import explain, list_tasks, roles
+from taskq.cli.serve import serve
 from taskq.cli.show import show_task
 from taskq.cli.steps import fork, signal
 from taskq.cli.worker import worker
@@ -76,7 +77,7 @@ for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
     *(steer, pause, budget, gate),
-    *(tend, migrate, verify, demo),
+    *(tend, migrate, verify, serve, demo),
 ):
     cli.add_command(command)
 

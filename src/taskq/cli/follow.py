@@ -27,7 +27,7 @@ PAUSE = 0.25
 async def read_nodes(reader: Pool, mission: UUID | None, task: UUID) -> list[Node]:
     """The tasks of a mission, and one more.
 
-    :param reader: a pool with the statements of cli/queries.sql.
+    :param reader: a pool with the statements of taskq.reading.
     :param mission: None for that one task alone.
     """
     return [Node(**row) for row in await reader.fetch("nodes", mission, task)]

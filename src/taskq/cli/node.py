@@ -10,7 +10,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A row of the statement `nodes` of cli/queries.sql."""
+    """A row of the statement `nodes` of reading/queries.sql."""
 
     id: UUID
     role: str

@@ -14,18 +14,18 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
-from taskq import embedded
+from taskq import embedded, reading
 from taskq.client import Queue
 from taskq.database import Pool, read_queries
 from taskq.settings import Settings
 
 P = ParamSpec("P")
-QUERIES = read_queries((files("taskq.cli") / "queries.sql").read_text(encoding="utf-8"))
+QUERIES = reading.QUERIES | read_queries((files("taskq.cli") / "queries.sql").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a command works with: the queue to act on, and a reader for the statements of cli/queries.sql."""
+    """What a command works with: the queue to act on, and a reader for the statements that are read."""
 
     queue: Queue
     reader: Pool

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from taskq.database.queries import QUERIES
 from taskq.database.refusals import refused
@@ -146,16 +147,38 @@ class Transaction:
         return await self.fetchval(self._queries[query], *args)
 
 
+async def decode_json_columns(raw: asyncpg.Connection) -> None:
+    """Have a session decode json and jsonb."""
+    for name in ("json", "jsonb"):
+        await raw.set_type_codec(
+            name, schema="pg_catalog", encoder=str, decoder=msgspec.json.decode, format="text"
+        )
+
+
 class Pool:
     """Sessions to lend; opened when they are first needed.
 
     :param queries: the statements by name; queries.sql unless another floor brings its own.
+    :param decode_json: json and jsonb come as Python values, not as text.
+    :param patience: the seconds that a statement may take, for what people wait for; not behind a pooler.
     """
 
     def __init__(
-        self, dsn: str, *, size: int = 10, pooled: bool = False, queries: Mapping[str, str] = QUERIES
+        self,
+        dsn: str,
+        *,
+        size: int = 10,
+        pooled: bool = False,
+        queries: Mapping[str, str] = QUERIES,
+        decode_json: bool = False,
+        patience: float | None = None,
     ) -> None:
-        self._dsn, self._size, self._pooled, self._queries = dsn, size, pooled, queries
+        self._dsn, self._size, self._queries = dsn, size, queries
+        self._options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {}
+        if patience is not None and not pooled:
+            self._options["server_settings"] = {"statement_timeout": f"{patience * 1000:.0f}"}
+        if decode_json:
+            self._options["init"] = decode_json_columns
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -164,10 +187,9 @@ class Pool:
         """One session for as long as the block lasts."""
         async with self._opening:
             if self._pool is None:
-                options = {"statement_cache_size": 0} if self._pooled else {}
                 with refused():
                     self._pool = await asyncpg.create_pool(
-                        self._dsn, min_size=0, max_size=self._size, timeout=10, **options
+                        self._dsn, min_size=0, max_size=self._size, timeout=10, **self._options
                     )
         with refused():
             raw = await self._pool.acquire()

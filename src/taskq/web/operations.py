@@ -1,0 +1,185 @@
+"""The table of the API's operations: what is routed and what the OpenAPI document says are the same.
+
+operations = Operations("tasks")
+
+@operations.post("/tasks/{id:uuid}/cancel", scope="operate", body=Reason, returns=Moved)
+async def cancel(call: Call[Any, Reason]) -> Moved:
+    '''Cancel a task: at once when it waits; a running one is asked to stop.'''
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from taskq.web.access import Scope, visitor_of
+from taskq.web.house import House, house_of
+from taskq.web.problems import FieldError, Refused, invalid
+
+PREFIX = "/api/v1"
+Q = TypeVar("Q")
+B = TypeVar("B")
+Handler = Callable[["Call[Any, Any]"], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Call(Generic[Q, B]):
+    """One request to an operation, checked: `query` and `body` are what the operation declared."""
+
+    house: House
+    actor: str
+    query: Q
+    body: B
+    path: Mapping[str, Any]
+    request: Request
+
+    @property
+    def id(self) -> UUID:
+        """The task, mission or whatever the path names."""
+        id: UUID = self.path["id"]
+        return id
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of the table.
+
+    :param scope: what the visitor's token must be good for; None for everybody.
+    :param query: a msgspec.Struct of the query's parameters; None for none.
+    :param body: the type of the JSON body; None for none.
+    :param returns: the type of the answer.
+    :param refusals: the statuses that it may refuse with, besides those that all have.
+    """
+
+    method: str
+    path: str
+    scope: Scope | None
+    handler: Handler
+    tag: str
+    returns: Any
+    query: type[msgspec.Struct] | None = None
+    body: Any = None
+    status: int = 200
+    refusals: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.handler) or ""
+
+    async def serve(self, request: Request) -> Response:
+        """Check the request, do it, and encode the answer.
+
+        :raises Refused: the request is not what the operation declared, or the visitor may not.
+        """
+        visitor = visitor_of(request)
+        if self.scope is not None and not visitor.may(self.scope):
+            raise Refused(403, f"this takes a token with the scope {self.scope}")
+        call = Call(
+            house=house_of(request),
+            actor=visitor.actor,
+            query=self._query(request),
+            body=await self._body(request),
+            path=request.path_params,
+            request=request,
+        )
+        found = await self.handler(call)
+        if isinstance(found, Response):
+            return found
+        return Response(msgspec.json.encode(found), self.status, media_type="application/json")
+
+    def _query(self, request: Request) -> Any:
+        params = request.query_params
+        if self.query is None:
+            if params:
+                unknown = next(iter(params))
+                raise Refused(422, f"unknown parameter {unknown}", [FieldError(unknown, "unknown parameter")])
+            return None
+        many = {f.encode_name for f in msgspec.structs.fields(self.query) if "list" in str(f.type)}
+        given = {name: params.getlist(name) if name in many else params[name] for name in params}
+        try:
+            return msgspec.convert(given, self.query, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from error
+
+    async def _body(self, request: Request) -> Any:
+        if self.body is None:
+            return None
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Refused(415, "the body must be application/json")
+        try:
+            return msgspec.json.decode(await request.body(), type=self.body)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, f"the body is no JSON: {error}") from error
+
+
+@dataclass
+class Operations:
+    """The operations of one subject."""
+
+    tag: str
+    listed: list[Operation] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.listed)
+
+    def get(self, path: str, **how: Any) -> Callable[[Handler], Handler]:
+        """Declare a GET; see Operation."""
+        return self._declare("GET", path, **how)
+
+    def post(self, path: str, **how: Any) -> Callable[[Handler], Handler]:
+        """Declare a POST; see Operation."""
+        return self._declare("POST", path, **how)
+
+    def put(self, path: str, **how: Any) -> Callable[[Handler], Handler]:
+        """Declare a PUT; see Operation."""
+        return self._declare("PUT", path, **how)
+
+    def delete(self, path: str, **how: Any) -> Callable[[Handler], Handler]:
+        """Declare a DELETE; see Operation."""
+        return self._declare("DELETE", path, **how)
+
+    def _declare(
+        self, method: str, path: str, *, scope: Scope | None = "read", **how: Any
+    ) -> Callable[[Handler], Handler]:
+        def declare(handler: Handler) -> Handler:
+            self.listed.append(Operation(method, path, scope, handler, self.tag, **how))
+            return handler
+
+        return declare
+
+
+def routes(operations: list[Operation]) -> list[Route]:
+    """The routes of the operations, one a path, so that a wrong method is told the right ones."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+
+    def route(path: str, methods: dict[str, Operation]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await methods[method].serve(request)
+
+        return Route(PREFIX + path, endpoint, methods=list(methods))
+
+    return [route(path, methods) for path, methods in by_path.items()]
+
+
+def phrase(status: int) -> str:
+    """What a status means, in the words of RFC 9110."""
+    return HTTPStatus(status).phrase
