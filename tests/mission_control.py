@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -139,3 +140,16 @@ async def looking(browser: Browser, url: str, **options: Any) -> AsyncIterator[P
 async def photograph(page: Page, name: str) -> None:
     """Keep a screenshot of the whole page, for people to look at."""
     await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+async def no_serious_fault(page: Page) -> None:
+    """axe-core finds nothing serious or critical, in light and in dark."""
+    for theme in ("light", "dark"):
+        await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        found = await Axe().run(page)
+        faults = [
+            f"{theme}: {fault['id']}: {fault['help']}: {fault['nodes'][0]['html'][:200]}"
+            for fault in found.response["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert not faults, "\n".join(faults)
