@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from fake_worker import FakeWorker
-from graphs import ROLE, insert, insert_graph, ids, statuses
+from graphs import ROLE, ids, insert, insert_graph, statuses
 from support import eventually
 
 

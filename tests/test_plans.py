@@ -24,7 +24,9 @@ FILL = """
                              finished_at, error_kind, lease, lease_expires_at, worker_id, waiting_on)
     select id, id, 'role_' || n % 10, status, now() + starts + n * interval '1 ms', 4, '30 min',
            case when status in ('completed', 'failed', 'in_progress') then now() end,
-           case status when 'completed' then now() - interval '1 day' + n * interval '785 ms' when 'failed' then now() end,
+           case status when 'completed' then now() - interval '1 day' + n * interval '785 ms'
+                       when 'failed' then now() end,
+                       when 'failed' then now() end,
            case when status = 'failed' then 'unknown' end,
            case when status = 'in_progress' then nextval('taskq.lease_numbers') end,
            case when status = 'in_progress' then now() + interval '1 day' end,

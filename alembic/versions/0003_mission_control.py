@@ -1,4 +1,4 @@
-"""Mission Control: tokens, sessions, pauses of roles, templates; what people changed in calls; indexes by time."""
+"""Mission Control: tokens, sessions, pauses of roles, templates; what people changed in calls."""
 
 from pathlib import Path
 
