@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -63,6 +64,7 @@ def templates() -> Environment:
         percent=percent,
         markdown=markdown,
         iso=iso,
+        pretty=pretty,
     )
     found.globals["asset"] = asset
     return found
@@ -134,3 +136,8 @@ def percent(share: float | None) -> str:
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it stays text, and links lead only where links may."""
     return Markup(MARKDOWN.render(text))
+
+
+def pretty(value: Any) -> str:
+    """A value as JSON that people can read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

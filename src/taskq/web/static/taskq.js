@@ -60,7 +60,7 @@
       await htmx.ajax("GET", opener.href, { target: "#dialog", select: "[data-form]", swap: "innerHTML" });
       dialog.showModal();
     }
-    if (event.target.closest("[data-close]")) { event.preventDefault(); dialog.close(); }
+    if (event.target.closest("#dialog [data-close]")) { event.preventDefault(); dialog.close(); }
     if (event.target.closest("[data-theme-switch]")) switchTheme(event.target.closest("[data-theme-switch]"));
   });
 
