@@ -50,7 +50,8 @@ async def test_a_token_opens_the_api(dsn: str) -> None:
     "header",
     [
         "", "Bearer", "Bearer ", "bearer tq_", "Bearer tq_" + "x" * 43, "Bearer  two words", "Basic YTpi",
-        b"Bearer \xff\xfe", "Bearer " + "x" * 9000, "Bearer tq_\u00e9" + "x" * 42, "Bearer ' or true --", "tq_" + "x" * 43,
+        b"Bearer \xff\xfe", "Bearer " + "x" * 9000, "Bearer tq_\u00e9" + "x" * 42, "Bearer ' or true --",
+        "tq_" + "x" * 43,
     ],
 )  # fmt: skip
 async def test_what_is_no_token_is_a_problem_and_no_error(opened: House, dsn: str, header: str) -> None:
@@ -367,7 +368,8 @@ async def test_nobody_is_logged_in_by_another_site(dsn: str, opened: House) -> N
 @pytest.mark.parametrize(
     "following",
     [
-        "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)",
+        "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example",
+        "javascript:alert(1)",
         "", "/login", "/logout?a",
     ],
 )  # fmt: skip
