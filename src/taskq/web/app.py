@@ -19,6 +19,7 @@ from taskq.web.access import Place
 from taskq.web.access.headers import Headers
 from taskq.web.access.middleware import Access
 from taskq.web.api import OPERATIONS
+from taskq.web.feed.live import live
 from taskq.web.house import House
 from taskq.web.openapi import shipped
 from taskq.web.operations import PREFIX, routes
@@ -54,6 +55,7 @@ def create_app(house: House, place: Place = PRIVATE) -> Starlette:
         routes=[
             Route(f"{PREFIX}/openapi.json", openapi),
             *routes(OPERATIONS),
+            live(house.hub),
             *pages.ROUTES,
             Mount("/static", StaticFiles(directory=str(files("taskq.web") / "static")), name="static"),
             Route("/favicon.ico", lambda _request: RedirectResponse("/static/icon.svg")),

@@ -1,7 +1,7 @@
 """The operations of the API, by subject."""
 
-from taskq.web.api import tasks
+from taskq.web.api import events, tasks
 
-OPERATIONS = [*tasks.operations]
+OPERATIONS = [*tasks.operations, *events.operations]
 
 __all__ = ["OPERATIONS"]
