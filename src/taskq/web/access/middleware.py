@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
@@ -29,22 +28,14 @@ class Access:
     """Puts the Visitor into the request's state; who may not come in gets no further.
 
     :param operator: who acts where nobody needs to log in: on this machine, as long as there are no tokens.
-    :param closing: set when the server ends; streams end then.
     :param on_error: makes the answer for an error.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        keyring: Keyring,
-        place: Place,
-        operator: str,
-        closing: asyncio.Event,
-        on_error: Handler,
+        self, app: ASGIApp, *, keyring: Keyring, place: Place, operator: str, on_error: Handler
     ) -> None:
         self._app, self._keyring, self._place = app, keyring, place
-        self._operator, self._closing, self._on_error = operator, closing, on_error
+        self._operator, self._on_error = operator, on_error
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +54,7 @@ class Access:
             send = with_cookie(send, cookies.keep(request, request.state.fresh))
         if scope["path"] in STREAMS:
             return await while_welcome(
-                self._app(scope, admitted, send), send, lambda: self._is_welcome(request), self._closing
+                lambda send: self._app(scope, admitted, send), send, lambda: self._is_welcome(request)
             )
         return await self._app(scope, admitted, send)
 
