@@ -20,8 +20,10 @@ from taskq.web.problems import Handler, Refused, is_for_programs
 
 PROBES = ("/healthz", "/readyz")
 """Asked by machines that know the server by whatever name."""
-OPEN = ("/static/", "/favicon.ico")
+STATIC, ICON = "/static/", "/favicon.ico"
 STREAMS = ("/live", "/api/v1/events")
+LETTER = 64 * 1024
+"""Bytes of a form of somebody who is not known, at most: it is read to see whether it is ours."""
 
 
 class Access:
@@ -65,7 +67,7 @@ class Access:
         """
         path = request.scope["path"]
         self._check_host(request)
-        if path in PROBES or path.startswith(OPEN):
+        if path in (*PROBES, ICON) or path.startswith(STATIC):
             return request.receive
         receive = request.receive
         if (token := bearer_of(request)) is not None:
@@ -108,6 +110,8 @@ class Access:
         secret, receive = cookies.secret_of(request), request.receive
         if request.method not in forgery.SAFE:
             forgery.check_origin(request, self._place)
+            if visitor is NOBODY and not 0 <= length_of(request) <= LETTER:
+                raise Refused(413, "this is more than a login")
             receive = await forgery.check_word(request, secret)
         elif secret is None and not is_for_programs(request.scope["path"]):
             secret = request.state.fresh = cookies.new_secret()
@@ -125,6 +129,12 @@ def bearer_of(request: Request) -> str | None:
     """The token that came with a request; None when none did.  Other schemes are a proxy's business."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def length_of(request: Request) -> int:
+    """How many bytes the body is said to have; -1 when nothing is said."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else -1
 
 
 def with_cookie(send: Send, cookie: str) -> Send:
