@@ -4,16 +4,13 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-<<<<<<< HEAD
-from taskq.web.pages import login, overview
+from taskq.web.pages import act, login, overview
 from taskq.web.pages.errors import on_error
 
-ROUTES = [*overview.ROUTES, *login.ROUTES]
-=======
-from taskq.web.pages import act, overview
-from taskq.web.pages.errors import on_error
-
-ROUTES = [*overview.ROUTES, *act.ROUTES]
->>>>>>> web
+ROUTES = [
+    *overview.ROUTES,
+    *act.ROUTES,
+    *login.ROUTES,
+]
 
 __all__ = ["ROUTES", "on_error"]
