@@ -21,7 +21,7 @@ awaits as (
   select t.id
   from personal p cross join lateral (
     select o.id from taskq.tasks o
-    where o.status = 'queued' and o.role = p.role and o.run_at <= clock_timestamp() and o.attempt = 0
+    where o.status = 'queued' and o.role = p.role and o.run_at <= clock_timestamp() and o.started_at is null
     order by o.priority desc, o.run_at limit 500) t),
 asked as (
   select t.*, coalesce((select max(e.at) from taskq.events e where e.task_id = t.id and e.verb = 'park'), t.run_at) as since
@@ -30,7 +30,7 @@ chosen as (
   select a.*, count(*) over () as total from asked a
   where ($1::text is null or a.role = $1) and ($2::uuid is null or a.mission_id = $2)
   order by a.since, a.id limit $3)
-select t.id, t.role, t.name, t.status, t.payload, t.attempt, t.max_attempts, t.mission_id, t.created_by, t.since, t.total,
+select t.id, t.role, t.name, t.status, t.payload, t.attempt, t.max_attempts, t.started_at, t.mission_id, t.created_by, t.since, t.total,
        coalesce(m.name, m.role) as mission, false as is_later, null as worker, '' as explain, true as is_agent,
        taskq.why_parked(t.id) as why_parked,
        c.call_id, c.tool, c.effect, c.input, c.status as call_status,
@@ -46,7 +46,7 @@ select t.id, t.role, t.name, t.status, t.payload, t.attempt, t.max_attempts, t.m
           from taskq.dependencies e join taskq.tasks f on f.id = e.task_id
           where e.depends_on = t.id and not e.met and f.status = 'blocked' order by f.created_at, f.id limit 6) d) as next,
        (with recursive doomed (id) as (
-          select unnest(case when t.attempt > 0 then taskq.brood(t.id) else '{}' end || t.id)
+          select unnest(case when t.started_at is not null then taskq.brood(t.id) else '{}' end || t.id)
           union
           select f.id from doomed d join taskq.dependencies e on e.depends_on = d.id join taskq.tasks f on f.id = e.task_id
           where e.on_failure = 'fail' and not e.met and f.status = 'blocked')
