@@ -47,7 +47,7 @@ def seen(page: httpx2.Response) -> str:
     return found[1]
 
 
-def shown(page: httpx2.Response) -> str:
+def words_of(page: httpx2.Response) -> str:
     """The words of a page."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
 
@@ -75,7 +75,7 @@ async def test_cancel_names_what_falls_and_takes_it_down(
     root = await queue.enqueue("fetch", name="root")
     below = [await queue.enqueue("count", name=f"count {n}", depends_on=[root]) for n in range(25)]
     page = await http.get(f"/tasks/{root}/cancel")
-    assert "25 tasks are cancelled with it" in shown(page) and "and 5 more" in shown(page)
+    assert "25 tasks are cancelled with it" in words_of(page) and "and 5 more" in words_of(page)
     assert f"/tasks/{below[0]}" in page.text
     done = await http.post(f"/tasks/{root}/cancel", data={"reason": "not needed", "seen": seen(page)})
     assert (done.status_code, done.headers["location"]) == (303, f"/tasks/{root}")
@@ -90,7 +90,7 @@ async def test_a_running_task_is_asked_to_stop(
     worker = await FakeWorker(db, "resize").register(name="press-1")
     await worker.claim_one()
     page = await http.get(f"/tasks/{id}/cancel")
-    assert "Its worker (press-1) is asked to stop" in shown(page)
+    assert "Its worker (press-1) is asked to stop" in words_of(page)
     assert (await http.post(f"/tasks/{id}/cancel", data={"reason": "stop"})).status_code == 303
     assert await db.fetchval("select cancel_requested_at is not null from taskq.tasks where id = $1", id)
 
@@ -120,7 +120,7 @@ async def test_retry_names_what_is_revived_and_leaves_out_what_stays_down(
     await queue.cancel(root, "wrong")
     await queue.cancel(other, "wrong")
     page = await http.get(f"/tasks/{root}/retry")
-    assert "2 tasks are revived with it" in shown(page)
+    assert "2 tasks are revived with it" in words_of(page)
     names = set(re.findall(r'<li>.*?<a href="/tasks/[^"]+">([^<]+)</a>', page.text))
     assert names == {"below", "deep"}
     assert (await http.post(f"/tasks/{root}/retry", data={"reason": ""})).status_code == 303
@@ -158,8 +158,8 @@ async def test_approve_and_reject_say_what_follows_and_what_falls(
 ) -> None:
     plan = await queue.enqueue("plan", name="plan", requires_approval=True)
     await queue.enqueue("build", name="build", depends_on=[plan])
-    assert "1 task waits for it" in shown(await http.get(f"/tasks/{plan}/approve"))
-    assert "1 task is cancelled with it" in shown(await http.get(f"/tasks/{plan}/reject"))
+    assert "1 task waits for it" in words_of(await http.get(f"/tasks/{plan}/approve"))
+    assert "1 task is cancelled with it" in words_of(await http.get(f"/tasks/{plan}/reject"))
     assert (await http.post(f"/tasks/{plan}/approve", data={"reason": "good"})).status_code == 303
     assert (await statuses(db))["plan"] == "queued" and await why(db, plan, "approve") == (OPERATOR, "good")
     bad = await queue.enqueue("plan", name="bad", requires_approval=True)
@@ -207,7 +207,7 @@ async def test_steer_and_pause_reach_the_agent(
     http: httpx2.AsyncClient, queue: Queue, db: asyncpg.Connection
 ) -> None:
     id = await queue.enqueue("agent")
-    assert "a plain function never hears it" in shown(await http.get(f"/tasks/{id}/steer"))
+    assert "a plain function never hears it" in words_of(await http.get(f"/tasks/{id}/steer"))
     assert (await http.post(f"/tasks/{id}/steer", data={"text": "Read\r\nit."})).status_code == 303
     assert (await http.post(f"/tasks/{id}/pause", data={"reason": "wait"})).status_code == 303
     rows = await db.fetch("select verb, text, actor from taskq.steers where task_id = $1 order by id", id)
@@ -221,7 +221,7 @@ async def test_what_changed_meanwhile_is_a_conflict_that_shows_how_it_is_now(
     page = await http.get(f"/tasks/{id}/reject")
     await queue.approve(id, "bob")
     late = await http.post(f"/tasks/{id}/reject", data={"reason": "no", "seen": seen(page)})
-    assert late.status_code == 409 and "It is queued now" in shown(late)
+    assert late.status_code == 409 and "It is queued now" in words_of(late)
     assert f'href="/tasks/{id}/cancel"' in late.text
     assert (await queue.show(id))["status"] == "queued"
 

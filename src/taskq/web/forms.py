@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -144,3 +145,11 @@ def words(message: str) -> str:
         if found := re.search(pattern, message):
             return found.expand(said)
     return message.partition(" - at ")[0]
+
+
+def an_id(text: str | None) -> UUID | None:
+    """The id that a text is; None when it is none."""
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

@@ -66,6 +66,7 @@ def templates() -> Environment:
         markdown=markdown,
         iso=iso,
         pretty=pretty,
+        reindent=reindent,
     )
     found.globals["asset"] = asset
     return found
@@ -167,3 +168,11 @@ def markdown(text: str) -> Markup:
 def pretty(value: Any) -> str:
     """A value as JSON that people can read."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def reindent(text: str) -> str:
+    """A text as JSON that people can read; as it is, if it is none, or only the beginning of one."""
+    try:
+        return pretty(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text

@@ -64,12 +64,12 @@ class Subject:
     def why_parked(self) -> str | None:
         """Why a task that ran waits for a person; None for one that has not begun."""
         why: str | None = self.row["why_parked"]
-        return why if self.status == "awaiting_approval" and self.attempt > 0 else None
+        return why if self.status == "awaiting_approval" else None
 
     @property
     def has_begun(self) -> bool:
         """Whether some of its work may be done already."""
-        return self.attempt > 0 or self.status == "in_progress"
+        return self.row["started_at"] is not None
 
     @cached_property
     def seen(self) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow
 from taskq.web.access import visitor_of
 from taskq.web.acts import VERBS, Act, Subject, Verb, find_subject, possible
-from taskq.web.forms import FORM_LIMIT, Form, read_form
+from taskq.web.forms import FORM_LIMIT, Form, an_id, read_form
 from taskq.web.house import house_of
 from taskq.web.problems import Refused
 from taskq.web.render import page, pretty
@@ -29,7 +29,8 @@ def show(verb: Verb) -> Handler:
 
     async def handle(request: Request) -> Response:
         subject = await subject_of(request)
-        form = Form.showing(back=request.query_params.get("back", ""), **starting(verb, subject))
+        ways = {name: request.query_params.get(name, "") for name in ("back", "next")}
+        form = Form.showing(**ways, **starting(verb, subject))
         return await ask(request, verb, subject, form)
 
     return handle
@@ -122,14 +123,17 @@ def last_field(verb: Verb) -> str:
 
 
 def back_of(form: Form, id: UUID) -> str:
-    """Where the form leads when it is done with, or given up."""
+    """Where the form leads when it is given up."""
     back = quote(form.text("back"), safe="/?=&%")
     return back if back.partition("?")[0] in BACK else f"/tasks/{id}"
 
 
 def leave(request: Request, form: Form, shown: UUID) -> Response:
-    """On to the task, or back to where the form was opened."""
+    """On to the task; or back to where the form was opened, to what is next there."""
     to = back_of(form, shown)
+    if not to.startswith("/tasks/"):
+        following = an_id(form.text("next"))
+        to += f"{'&' if '?' in to else '?'}done={shown}" + (f"#a-{following}" if following else "")
     if request.headers.get("hx-request") == "true":
         return Response(status_code=200, headers={"HX-Redirect": to})
     return RedirectResponse(to, 303)

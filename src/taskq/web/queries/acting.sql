@@ -2,7 +2,7 @@
 
 -- name: subject
 -- The task, and the tool call that it is parked for: the first that has not ended, as taskq.approve has it.
-select t.id, t.role, t.name, t.status, t.payload, t.attempt, t.max_attempts, t.run_at, t.run_at > clock_timestamp() as is_later,
+select t.id, t.role, t.name, t.status, t.payload, t.attempt, t.max_attempts, t.started_at, t.run_at, t.run_at > clock_timestamp() as is_later,
        t.mission_id, t.created_by, t.created_at, t.error, t.requires_approval, t.cancel_requested_at, w.name as worker,
        taskq.explain(t.id) as explain, taskq.why_parked(t.id) as why_parked,
        c.call_id, c.tool, c.effect, c.input, c.status as call_status, c.needs_approval and c.approved_by is null and c.declined_by is null as asks,
