@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from taskq.errors import TaskqError
-from taskq.web import pages
+from taskq.web import pages, probes
 from taskq.web.access.middleware import Access
 from taskq.web.api import OPERATIONS
 from taskq.web.feed.live import live
@@ -34,6 +34,7 @@ def create_app(house: House) -> Starlette:
             Route(f"{PREFIX}/openapi.json", openapi),
             *routes(OPERATIONS),
             live(house.hub),
+            *probes.ROUTES,
             *pages.ROUTES,
             Mount("/static", StaticFiles(directory=str(files("taskq.web") / "static")), name="static"),
             Route("/favicon.ico", lambda _request: RedirectResponse("/static/icon.svg")),

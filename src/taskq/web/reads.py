@@ -35,6 +35,14 @@ class Answer:
     """What it returned before, and when: `last_at`."""
     last_at: float = 0.0
     at: float = field(default_factory=time.monotonic)
+    took: float = 0.0
+    """The seconds until it came."""
+
+    def came(self, rows: asyncio.Future[Any]) -> None:
+        """It is there, or will never be; nobody may wait for it any more."""
+        self.took = time.monotonic() - self.at
+        if not rows.cancelled():
+            rows.exception()
 
     def known(self, stale: float) -> list[dict[str, Any]] | None:
         """What it returned last, if that is not too old."""
@@ -87,6 +95,11 @@ class Reads:
         self.sent += 1
         return [dict(row) for row in await self._pool.fetch(query, *args)]
 
+    def took(self, query: str, *args: Any) -> float:
+        """The seconds that a statement took when it was sent last by `fetch`."""
+        answer = self._answers.get((query, *map(hashable, args)))
+        return answer.took if answer is not None else 0.0
+
     def forget(self) -> None:
         """Something has changed: an answer that was asked for before does not serve any more."""
         self._changed_at = time.monotonic()
@@ -98,8 +111,8 @@ class Reads:
 
     def _ask(self, key: Hashable, query: str, args: tuple[Any, ...], before: Answer | None) -> Answer:
         task = asyncio.ensure_future(self.send(query, *args))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
         answer = Answer(task)
+        task.add_done_callback(answer.came)
         if before is not None:
             before.known(0)
             answer.last, answer.last_at = before.last, before.last_at
