@@ -12,7 +12,7 @@ from taskq.web.reads import Reads
 DAY = timedelta(hours=24)
 FRESH = 30.0
 """Seconds for which the figures of a day serve; older ones are shown while new ones are counted."""
-STALE = 3600.0
+STALE = 300.0
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -131,9 +131,9 @@ class TaskFigures(msgspec.Struct, frozen=True):
     hours: list[OfHour]
 
 
-async def load_by_role(reads: Reads) -> dict[str, Load]:
-    """What there is now."""
-    rows = await reads.fetch("load", fresh=5.0, stale=60.0)
+async def load_by_role(reads: Reads, stale: float = 15.0) -> dict[str, Load]:
+    """What there is now, or was at most `stale` seconds ago."""
+    rows = await reads.fetch("load", fresh=2.0, stale=stale)
     return {row["role"]: Load.of(row) for row in rows}
 
 

@@ -78,7 +78,7 @@ async def standing(reads: Reads) -> Standing:
     :raises ConnectionError: the database cannot be reached.
     """
     [row] = await reads.fetch("orchestration", fresh=2.0)
-    load = await load_by_role(reads)
+    load = await load_by_role(reads, stale=0)
     alerts = [*alerts_of(row), *alerts_of_roles(load, row["workers"])]
     order = ("critical", "warning", "info")
     return Standing(
