@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -64,6 +65,8 @@ def templates() -> Environment:
         percent=percent,
         markdown=markdown,
         iso=iso,
+        pretty=pretty,
+        reindent=reindent,
     )
     found.globals["asset"] = asset
     return found
@@ -160,3 +163,16 @@ def percent(share: float | None) -> str:
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it stays text, and links lead only where links may."""
     return Markup(MARKDOWN.render(text))
+
+
+def pretty(value: Any) -> str:
+    """A value as JSON that people can read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def reindent(text: str) -> str:
+    """A text as JSON that people can read; as it is, if it is none, or only the beginning of one."""
+    try:
+        return pretty(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text

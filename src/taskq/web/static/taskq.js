@@ -31,7 +31,8 @@
     if (source) source.close();
     const topics = (main()?.dataset.topics || "").split(" ").filter(Boolean);
     if (!topics.length) return say("idle", "not live");
-    source = new EventSource("/live?" + new URLSearchParams(topics.map((topic) => ["topic", topic])));
+    const page = location.pathname + location.search;   // whoever looks at the same page is told at the same moment
+    source = new EventSource("/live?" + new URLSearchParams([...topics.map((topic) => ["topic", topic]), ["page", page]]));
     source.onopen = () => {
       if (failures) refresh();   // whatever was missed is in the page that is fetched now
       failures = 0;
