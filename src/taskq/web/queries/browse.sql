@@ -28,11 +28,12 @@ select t.key, t.id, t.role, t.name, t.status::text, t.attempt, t.max_attempts, t
        case when t.started_at is not null and t.status in ('in_progress', 'completed', 'failed', 'cancelled')
             then coalesce(t.finished_at, clock_timestamp()) - t.started_at end as took,
        case when t.status = 'awaiting_approval' then taskq.line(taskq.why_parked(t.id)) end as parked,
-       case when t.status = 'queued' then taskq.explain_pause(t.role) end as paused,
+       case when t.status = 'queued' then 'paused by ' || p.actor || coalesce(': ' || taskq.line(p.reason), '') end as paused,
        t.status <> 'queued' or exists (select from taskq.workers_live w where t.role = any(w.roles) and not w.draining) as played,
        w.name as worker, m.name as mission, t.mission_id
 from (select * from found order by key desc limit $7) t
 left join taskq.workers w on w.id = t.worker_id and t.status = 'in_progress'
+left join taskq.role_pauses p on p.role = t.role
 left join taskq.tasks m on m.id = t.mission_id and m.id = $3
 order by t.key desc
 
@@ -61,11 +62,12 @@ select t.key, t.id, t.role, t.name, t.status::text, t.attempt, t.max_attempts, t
        case when t.started_at is not null and t.status in ('in_progress', 'completed', 'failed', 'cancelled')
             then coalesce(t.finished_at, clock_timestamp()) - t.started_at end as took,
        case when t.status = 'awaiting_approval' then taskq.line(taskq.why_parked(t.id)) end as parked,
-       case when t.status = 'queued' then taskq.explain_pause(t.role) end as paused,
+       case when t.status = 'queued' then 'paused by ' || p.actor || coalesce(': ' || taskq.line(p.reason), '') end as paused,
        t.status <> 'queued' or exists (select from taskq.workers_live w where t.role = any(w.roles) and not w.draining) as played,
        w.name as worker, m.name as mission, t.mission_id
 from (select * from found order by key limit $7) t
 left join taskq.workers w on w.id = t.worker_id and t.status = 'in_progress'
+left join taskq.role_pauses p on p.role = t.role
 left join taskq.tasks m on m.id = t.mission_id and m.id = $3
 order by t.key desc
 
@@ -74,8 +76,8 @@ order by t.key desc
 select name from taskq.roles union select r from taskq.workers_live w, unnest(w.roles) r union select role::text from taskq.overview order by 1
 
 -- name: chosen
--- Tasks that were chosen ($1), and what would fall with them if they were cancelled.
-select t.id, t.role, t.name, t.status::text,
+-- Tasks that were chosen ($1), why those that await a person do, and how many tasks would fall with each if it were cancelled.
+select t.id, t.role, t.name, t.status::text, case when t.status = 'awaiting_approval' then taskq.line(taskq.why_parked(t.id)) end as parked,
        case when t.finished_at is null
             then (select count(*) from taskq.tasks f
                   where f.finished_at is null and f.id <> t.id and f.id = any(b.ids || taskq.doom(b.ids || t.id))) else 0 end as falls
