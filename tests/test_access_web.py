@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.types import Message
 
 from support import eventually
 from taskq import Queue
+from taskq.web import create_app
 from taskq.web.access import Place, cookies, forgery
 from taskq.web.house import House
 from web_client import OPERATOR, by_browser, client, client_of, house, make_token, stranger_of
@@ -340,6 +345,20 @@ async def test_a_session_may_what_its_token_may(dsn: str, opened: House, queue: 
         assert (await http.get(f"/api/v1/tasks/{task}/explain")).status_code == 403
 
 
+async def test_a_session_is_no_token_and_a_token_no_session(dsn: str, opened: House) -> None:
+    token = await make_token(dsn, "ci", "read")
+    async with stranger_of(opened) as http:
+        await log_in(http, token)
+        session = http.cookies[cookies.NAME]
+    async with stranger_of(opened) as http:
+        for found in (session, f"tq_{session}"):
+            bearer = {"Authorization": f"Bearer {found}"}
+            assert (await http.get(EXPLAIN, headers=bearer)).status_code == 401
+        for found in (token, token.removeprefix("tq_")):
+            cookie = {"Cookie": f"{cookies.NAME}={found}"}
+            assert (await http.get(EXPLAIN, headers=cookie)).status_code == 401
+
+
 async def test_a_wrong_token_gets_the_form_again_and_always_the_same_words(
     dsn: str, opened: House, db: asyncpg.Connection
 ) -> None:
@@ -496,6 +515,61 @@ async def test_a_static_file_is_kept_for_ever_under_the_address_of_its_version(o
 async def test_only_static_files_are_served_as_such(opened: House, path: str) -> None:
     async with stranger_of(opened) as http:
         assert (await http.get(path)).status_code == 404
+
+
+HEADERS = (
+    b"authorization", b"cookie", b"content-length", b"content-type", b"forwarded", b"host", b"hx-current-url",
+    b"hx-request", b"origin", b"referer", b"sec-fetch-mode", b"sec-fetch-site", b"x-csrf-token",
+)  # fmt: skip
+BITS = (
+    b"Bearer ", b"tq_", b"taskq_session=", b"x" * 43, b"x" * 9000, b"http://", b"127.0.0.1", b"[::1]", b"]",
+    b"[", b":", b"@", b"//", b"\\", b"..", b"%00", b"%ff", b"\xff\xfe", b"<script>", b"'", b'"', b";", b"=",
+    b",", b"&", b"true", b"cross-site", b"navigate", b"null", b" ", b"\t", b"-1", b"/login", b"?next=",
+    b"csrf=", b"token=", b"multipart/form-data; boundary=", b"application/x-www-form-urlencoded",
+)  # fmt: skip
+PATHS = ("/", "/login", "/logout", "/live", "/healthz", "/static/", "/api/v1/tasks", "/nowhere")
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+async def test_nothing_that_is_sent_breaks_the_door(dsn: str, opened: House, has_token: bool) -> None:
+    if has_token:
+        await make_token(dsn, "ci", "read")
+    chance, app = random.Random(4), create_app(opened)
+
+    def some() -> bytes:
+        return b"".join(chance.choices(BITS, k=chance.randint(0, 5)))
+
+    for _ in range(1000):
+        headers = [(name, some()) for name in chance.sample(HEADERS, chance.randint(0, 6))]
+        if chance.random() < 0.8:
+            headers = [
+                (b"host", b"127.0.0.1"),
+                *((name, value) for name, value in headers if name != b"host"),
+            ]
+        sent = {
+            "method": chance.choice(("GET", "POST", "HEAD", "PUT", "TRACE")),
+            "path": chance.choice(PATHS) + some().decode("latin-1"),
+            "query_string": some(),
+            "headers": headers,
+        }
+        status = await status_of(app, sent, some())
+        assert status < 500, sent
+
+
+async def status_of(app: Starlette, sent: dict[str, Any], body: bytes) -> int:
+    """What the application answers to a request that no client would send."""
+    found: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    where = {"scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8340), "root_path": ""}
+    await app({"type": "http", "http_version": "1.1", **where, **sent}, receive, send)
+    return found[0]
 
 
 async def test_a_body_that_is_too_large_is_refused(opened: House) -> None:

@@ -42,6 +42,7 @@ class Access:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        scope["query_string"] = as_ascii(scope["query_string"])
         request = Request(scope, receive)
         request.state.visitor, request.state.fresh = NOBODY, None
         try:
@@ -129,6 +130,11 @@ def bearer_of(request: Request) -> str | None:
     """The token that came with a request; None when none did.  Other schemes are a proxy's business."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def as_ascii(query: bytes) -> bytes:
+    """A query as a browser would have sent it: some servers pass on any byte, and Starlette fails at them."""
+    return query if query.isascii() else b"".join(b"%%%02X" % c if c > 127 else b"%c" % c for c in query)
 
 
 def length_of(request: Request) -> int:
