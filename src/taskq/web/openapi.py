@@ -73,7 +73,7 @@ def described(operation: Operation, schemas: dict[int, Any], components: dict[st
         said["security"] = []
     if operation.body is not None:
         said["requestBody"] = {
-            "required": True,
+            "required": operation.needs_body,
             "content": {"application/json": {"schema": schemas[id(operation.body)]}},
         }
     return said

@@ -1,7 +1,7 @@
 """The operations of the API, by subject."""
 
-from taskq.web.api import tasks
+from taskq.web.api import acting, creating, listing, task
 
-OPERATIONS = [*tasks.operations]
+OPERATIONS = [*listing.operations, *creating.operations, *task.operations, *acting.operations]
 
 __all__ = ["OPERATIONS"]
