@@ -4,9 +4,9 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import act, approvals, overview
+from taskq.web.pages import act, approvals, new, overview
 from taskq.web.pages.errors import on_error
 
-ROUTES = [*overview.ROUTES, *act.ROUTES, *approvals.ROUTES]
+ROUTES = [*overview.ROUTES, *act.ROUTES, *approvals.ROUTES, *new.ROUTES]
 
 __all__ = ["ROUTES", "on_error"]
