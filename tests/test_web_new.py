@@ -309,7 +309,7 @@ async def test_a_person_dispatches_a_mission_in_a_browser(dsn: str, db: asyncpg.
             "Refunds reach the customer **within a day**.\n\n- keep the ledger exact"
         )
         await page.locator("#preview strong", has_text="within a day").wait_for()
-        await page.get_by_placeholder("Find existing tasks").fill("Q3 report")
+        await page.get_by_placeholder("Find existing tasks").fill("Fair rate limits")
         await page.locator("#t0-found input").first.check()
         await expect(page.locator("[data-picked] input:checked")).to_have_count(1)
         await page.get_by_role("button", name="Add a task").click()

@@ -36,7 +36,7 @@ async def new(request: Request) -> Response:
             raise Refused(404, f"there is no template “{name}”")
         draft = draft_of(saved["task"])
         draft.form.typed["template"] = [name]
-    return await show(request, draft)
+    return await show(request, draft, fresh=0)
 
 
 async def post(request: Request) -> Response:
@@ -89,12 +89,12 @@ async def show(
     status: int = 200,
     *,
     template: str = "new.html",
-    fresh: int = 0,
+    fresh: int = -1,
     **about: Any,
 ) -> Response:
     """The form as it stands.
 
-    :param fresh: the task that gets the focus.
+    :param fresh: the task that gets the focus; -1 for none.
     """
     house = house_of(request)
     offers = await find_offers(house.reads)

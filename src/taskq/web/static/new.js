@@ -30,5 +30,6 @@
     if (!form || !event.target.matches?.("#new")) return;
     const wrong = form.querySelector('[aria-invalid="true"]');
     if (wrong) { for (let box = wrong.closest("details"); box; box = box.parentElement.closest("details")) box.open = true; wrong.focus(); }
+    else form.querySelector("[data-outcome]")?.focus();
   });
 })();
