@@ -223,3 +223,9 @@ drop schema taskq cascade
 
 -- name: lock_migrations
 select pg_advisory_xact_lock(7731, 1)
+
+-- name: save_template
+select taskq.save_template($1, cast($2 as text)::jsonb, $3)
+
+-- name: drop_template
+select taskq.drop_template($1)

@@ -4,7 +4,7 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import act, approvals, bulk, login, overview, tasks
+from taskq.web.pages import act, approvals, bulk, login, new, overview, tasks
 from taskq.web.pages.errors import on_error
 
 ROUTES = [
@@ -13,6 +13,7 @@ ROUTES = [
     *bulk.ROUTES,
     *act.ROUTES,
     *approvals.ROUTES,
+    *new.ROUTES,
     *login.ROUTES,
 ]
 
