@@ -4,7 +4,7 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import act, approvals, bulk, login, overview, pauses, roles, tasks
+from taskq.web.pages import act, approvals, audit, bulk, login, overview, pauses, roles, search, tasks
 from taskq.web.pages.errors import on_error
 
 ROUTES = [
@@ -13,6 +13,8 @@ ROUTES = [
     *bulk.ROUTES,
     *roles.ROUTES,
     *pauses.ROUTES,
+    *search.ROUTES,
+    *audit.ROUTES,
     *act.ROUTES,
     *approvals.ROUTES,
     *login.ROUTES,
