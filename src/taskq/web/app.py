@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from taskq.errors import TaskqError
-from taskq.web import pages
+from taskq.web import pages, probes
 from taskq.web.access import Place
 from taskq.web.access.headers import Headers
 from taskq.web.access.middleware import Access
@@ -48,7 +48,6 @@ def create_app(house: House, place: Place = PRIVATE) -> Starlette:
         keyring=house.keyring,
         place=place,
         operator=house.operator,
-        closing=house.closing,
         on_error=on_error,
     )
     app = Application(
@@ -56,6 +55,7 @@ def create_app(house: House, place: Place = PRIVATE) -> Starlette:
             Route(f"{PREFIX}/openapi.json", openapi),
             *routes(OPERATIONS),
             live(house.hub),
+            *probes.ROUTES,
             *pages.ROUTES,
             Mount("/static", StaticFiles(directory=str(files("taskq.web") / "static")), name="static"),
             Route("/favicon.ico", lambda _request: RedirectResponse("/static/icon.svg")),

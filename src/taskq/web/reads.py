@@ -35,10 +35,23 @@ class Answer:
     """What it returned before, and when: `last_at`."""
     last_at: float = 0.0
     at: float = field(default_factory=time.monotonic)
+    took: float = 0.0
+    """The seconds until it came."""
+
+    def came(self, rows: asyncio.Future[Any]) -> None:
+        """It is there, or will never be; nobody may wait for it any more."""
+        self.took = time.monotonic() - self.at
+        if not rows.cancelled():
+            rows.exception()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it will never come."""
+        return self.rows.done() and (self.rows.cancelled() or self.rows.exception() is not None)
 
     def known(self, stale: float) -> list[dict[str, Any]] | None:
         """What it returned last, if that is not too old."""
-        if self.rows.done() and not self.rows.cancelled() and self.rows.exception() is None:
+        if self.rows.done() and not self.has_failed:
             self.last, self.last_at = self.rows.result(), self.at
         return self.last if time.monotonic() - self.last_at < stale else None
 
@@ -62,16 +75,15 @@ class Reads:
     ) -> list[dict[str, Any]]:
         """The rows of a statement.
 
-        :param fresh: an answer of so many seconds ago will do, unless something is known to have changed
-        since.
-        :param stale: one that is no older than that is returned at once, while a new one is fetched: for
-            what is slow to count and slow to change.
+        :param fresh: an answer of so many seconds ago will do, unless something has changed since.
+        :param stale: one that is no older than that is returned at once, while a new one is fetched, whatever
+            has changed since it was asked for less than `fresh` ago: for what is slow to count.
         """
         key = (query, *map(hashable, args))
         answer = self._answers.get(key)
-        if answer is None or not self._serves(answer, fresh):
+        if answer is None or not self._serves(answer, fresh, bool(stale)):
             answer = self._ask(key, query, args, answer)
-        if stale and not answer.rows.done() and (known := answer.known(stale)) is not None:
+        if stale and (known := answer.known(stale)) is not None:
             return list(known)
         return list(await asyncio.shield(answer.rows))
 
@@ -87,19 +99,25 @@ class Reads:
         self.sent += 1
         return [dict(row) for row in await self._pool.fetch(query, *args)]
 
+    def took(self, query: str, *args: Any) -> float:
+        """The seconds that a statement took when it was sent last by `fetch`."""
+        answer = self._answers.get((query, *map(hashable, args)))
+        return answer.took if answer is not None else 0.0
+
     def forget(self) -> None:
         """Something has changed: an answer that was asked for before does not serve any more."""
         self._changed_at = time.monotonic()
 
-    def _serves(self, answer: Answer, fresh: float) -> bool:
-        if answer.at < self._changed_at:
-            return False
-        return not answer.rows.done() or time.monotonic() - answer.at < fresh
+    def _serves(self, answer: Answer, fresh: float, whatever_changed: bool) -> bool:
+        age = time.monotonic() - answer.at
+        if answer.has_failed:
+            return age < FRESH
+        return (not answer.rows.done() or age < fresh) and (whatever_changed or answer.at >= self._changed_at)
 
     def _ask(self, key: Hashable, query: str, args: tuple[Any, ...], before: Answer | None) -> Answer:
         task = asyncio.ensure_future(self.send(query, *args))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
         answer = Answer(task)
+        task.add_done_callback(answer.came)
         if before is not None:
             before.known(0)
             answer.last, answer.last_at = before.last, before.last_at

@@ -1,6 +1,6 @@
 """The operations of the API, by subject."""
 
-from taskq.web.api import acting, creating, events, listing, task
+from taskq.web.api import acting, creating, events, listing, metrics, status, task
 
 OPERATIONS = [
     *listing.operations,
@@ -8,6 +8,8 @@ OPERATIONS = [
     *task.operations,
     *acting.operations,
     *events.operations,
+    *metrics.operations,
+    *status.operations,
 ]
 
 __all__ = ["OPERATIONS"]

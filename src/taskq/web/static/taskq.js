@@ -42,6 +42,7 @@
     source.onerror = () => {
       source.close();
       say("lost", "reconnecting …");
+      if (failures) refresh();   // the session may be over: then the answer leads to the login
       timer = setTimeout(listen, RETRY[Math.min(failures++, RETRY.length - 1)]);
     };
   }
