@@ -24,7 +24,7 @@ PATIENCE = 3.0
 """Seconds that one group of results may take; what takes longer is left out, and the page says so."""
 WORDS = 8
 """Words that are looked for at most."""
-ID = re.compile(r"[0-9a-f-]{6,36}")
+ID = re.compile(r"[0-9a-f]{6,32}")
 NOISE = re.compile(r"type: \w+(, )?|(tool_use_)?id: toolu_\w+(, )?|\b(text|content): ")
 """What the JSON of a conversation has between its words."""
 GROUPS = ("missions", "tasks", "messages", "calls", "events")
@@ -63,10 +63,11 @@ async def search(request: Request) -> Response:
 
 async def ids(reads: Reads, text: str) -> list[UUID]:
     """The tasks that a text names by their id, whole or in part: two at most."""
-    if not ID.fullmatch(text) or not any(letter.isdigit() for letter in text):
+    digits = text.replace("-", "")
+    if not ID.fullmatch(digits) or not any(digit.isdigit() for digit in digits):
         return []
     try:
-        return [row["id"] for row in await asyncio.wait_for(reads.fetch("search_ids", text), PATIENCE)]
+        return [row["id"] for row in await asyncio.wait_for(reads.fetch("search_ids", digits), PATIENCE)]
     except TimeoutError:
         return []
 

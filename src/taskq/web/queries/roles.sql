@@ -29,7 +29,7 @@ select
 with ended as materialized (
   select t.id, t.role, t.status, t.error_kind, extract(epoch from t.finished_at - t.started_at)::float8 as seconds
   from taskq.tasks t where t.finished_at > now() - interval '24 h' and t.status in ('completed', 'failed')),
-kinds as (select role, error_kind, count(*) as n from ended where status = 'failed' group by role, error_kind),
+kinds as materialized (select role, error_kind, count(*) as n from ended where status = 'failed' group by role, error_kind),
 active as (
   select e.id, e.role from ended e join taskq.roles r on r.name = e.role and r.kind = 'agent'
   union all

@@ -3,9 +3,11 @@
 -- the primary keys begin with ids of version 7, which lie in the order of time.  Nothing here writes.
 
 -- name: search_ids
--- The tasks whose id begins or ends with these digits.
-select t.id from (select id from taskq.tasks order by id desc limit 200000) t
-where t.id::text like '%' || $1 or t.id::text like $1 || '%' or replace(t.id::text, '-', '') like '%' || $1 or replace(t.id::text, '-', '') like $1 || '%'
+-- The tasks whose id begins or ends with these hex digits ($1).
+select id from taskq.tasks where id between rpad($1, 32, '0')::uuid and rpad($1, 32, 'f')::uuid
+union
+select t.id from (select id from taskq.tasks order by id desc limit 100000) t
+where t.id::text like '%' || $1 or (length($1) > 12 and replace(t.id::text, '-', '') like '%' || $1)
 limit 3
 
 -- name: search_tasks
@@ -17,10 +19,14 @@ limit 12
 
 -- name: search_missions
 -- Roots that others descend from.
-select t.id, t.role, t.name, t.status::text, t.created_at, x.others, case when strpos(lower(x.body), $2) > 61 then '…' else '' end || substr(x.body, greatest(strpos(lower(x.body), $2) - 60, 1), 220) as around
-from (select * from taskq.tasks order by id desc limit 50000) t,
-     lateral (select t.payload::text as body, (select count(*) from taskq.tasks m where m.mission_id = t.id and m.mission_id <> m.id) as others) x
-where t.mission_id = t.id and concat_ws(' ', t.name, t.role, t.payload::text) ilike all($1::text[]) and x.others > 0
+with roots as materialized (
+  select mission_id as id, count(*) as others from taskq.tasks where mission_id <> id group by mission_id order by mission_id desc limit 5000)
+select t.id, t.role, t.name, t.status::text, t.created_at, r.others,
+       case when strpos(lower(t.payload::text), $2) > 61 then '…' else '' end
+       || substr(t.payload::text, greatest(strpos(lower(t.payload::text), $2) - 60, 1), 220) as around
+from roots r join taskq.tasks t on t.id = r.id
+where concat_ws(' ', t.name, t.role, t.payload::text) ilike all($1::text[])
+order by t.id desc
 limit 8
 
 -- name: search_messages
