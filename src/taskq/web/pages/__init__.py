@@ -4,9 +4,14 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import overview
+from taskq.web.pages import act, approvals, login, overview
 from taskq.web.pages.errors import on_error
 
-ROUTES = [*overview.ROUTES]
+ROUTES = [
+    *overview.ROUTES,
+    *act.ROUTES,
+    *approvals.ROUTES,
+    *login.ROUTES,
+]
 
 __all__ = ["ROUTES", "on_error"]
