@@ -63,7 +63,7 @@ async def list_missions(call: Call[MissionQuery, None]) -> MissionPage:
     """The missions, newest first: roots with descendants, and those that agents play."""
     limit, cursor = call.query.limit, call.query.cursor
     below = None if cursor is None else place_of(cursor, tuple[UUID])[0]
-    rows = await call.house.reads.fetch("mission_rows", below, limit + 1, fresh=1.0)
+    rows = await call.house.reads.fetch("mission_rows", below, limit + 1, fresh=2.0)
     return MissionPage(
         missions=[shaped(Mission, row) for row in rows[:limit]],
         next=cursor_of(rows[limit - 1]["id"]) if len(rows) > limit else None,
@@ -102,8 +102,8 @@ class MissionEdge(Shape):
 class CriticalPath(Shape):
     """The chain of dependent tasks that takes longest, in order.
 
-    `seconds` is what it took so far, and for what has not ended at least the mean of its role in this mission;
-    `remaining` is how much of that is to come.
+    `seconds` is what it took so far, and for what has not ended at least the mean of its role in this
+    mission; `remaining` is how much of that is to come.
     """
 
     ids: list[UUID]

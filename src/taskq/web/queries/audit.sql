@@ -6,13 +6,17 @@ select c.task_id, t.role as role, c.call_id, c.turn, c.place, c.tool, c.actor, c
        left(c.output, $9) as output, c.artifact, c.needs_approval, c.approved_by, c.declined_by, c.declined_note,
        left(c.amended_input, $9) as amended_input, c.attempt, c.proposed_at, c.started_at, c.finished_at,
        date_part('epoch', c.finished_at - c.started_at) as took
-from taskq.tool_calls c join taskq.tasks t on t.id = c.task_id
-where ($1::text[] is null or c.tool = any($1)) and ($2::text[] is null or c.status = any($2)) and ($3::text[] is null or c.effect = any($3))
-  and ($4::timestamptz is null or c.proposed_at >= $4) and ($5::timestamptz is null or c.proposed_at < $5)
-  and ($6::timestamptz is null or c.proposed_at <= $6 and (c.proposed_at, c.task_id, c.call_id) < ($6, $7::uuid, $8::text))
-  and ($11::uuid is null or t.mission_id = $11)
+from (
+  select * from taskq.tool_calls c
+  where ($1::text[] is null or c.tool = any($1)) and ($2::text[] is null or c.status = any($2)) and ($3::text[] is null or c.effect = any($3))
+    and ($4::timestamptz is null or c.proposed_at >= $4) and ($5::timestamptz is null or c.proposed_at < $5)
+    and ($6::timestamptz is null or c.proposed_at <= $6 and (c.proposed_at, c.task_id, c.call_id) < ($6, $7::uuid, $8::text))
+    and ($11::uuid is null
+         or c.task_id = any(array(select m.id from taskq.tasks m where m.mission_id = $11 and m.mission_id <> m.id) || $11))
+  order by c.proposed_at desc, c.task_id desc, c.call_id desc
+  limit $10) c
+join taskq.tasks t on t.id = c.task_id
 order by c.proposed_at desc, c.task_id desc, c.call_id desc
-limit $10
 
 -- name: tool_calls_of_task
 -- In their order, behind a turn and place; one row of nulls at least if there is such a task ($1).

@@ -68,7 +68,7 @@ select coalesce(sum(m.cost), 0)::float8 as cost, count(*) as turns,
        coalesce(sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
          + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
          + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)), 0)::bigint as tokens,
-       (select to_json(s) from taskq.spend s where s.scope = 'mission' and s.key = $1::text) as budget
+       (select to_json(s) from taskq.spend s where s.scope = 'mission' and s.key = $1::uuid::text) as budget
 from taskq.messages m
 where m.role = 'assistant'
   and m.task_id = any(array(select t.id from taskq.tasks t where t.mission_id = $1 and t.mission_id <> t.id) || $1::uuid)
