@@ -113,7 +113,7 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ended(self) -> int:
         """Those that have ended."""
-        return sum(self.counts.get(status, 0) for status in FINAL)
+        return sum(self.counts[status] for status in FINAL)
 
     @property
     def is_over(self) -> bool:
@@ -128,4 +128,4 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True):
 
 def mission_of(row: Mapping[str, Any]) -> Mission:
     """The mission in the row of `page_mission`, whose root must be there."""
-    return msgspec.convert({**row, "spent": row["spent"] or {}}, Mission)
+    return msgspec.convert({**row, "counts": dict.fromkeys(STATUSES, 0) | row["counts"]}, Mission)

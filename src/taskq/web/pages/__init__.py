@@ -4,9 +4,9 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import overview
+from taskq.web.pages import mission, missions, overview, task
 from taskq.web.pages.errors import on_error
 
-ROUTES = [*overview.ROUTES]
+ROUTES = [*overview.ROUTES, *missions.ROUTES, *mission.ROUTES, *task.ROUTES]
 
 __all__ = ["ROUTES", "on_error"]

@@ -32,7 +32,7 @@ shown as (
         else true end
   order by m.created_at desc, m.id desc
   limit $5)
-select s.id, s.role, s.name, s.created_by, s.created_at, c.*, b.cost as budget
+select s.id, s.role, s.name, s.created_by, s.created_at, c.*, b.cost as budget, clock_timestamp() as now
 from shown s
 cross join lateral (
   select count(*) as total, count(*) filter (where t.status = 'blocked') as blocked,

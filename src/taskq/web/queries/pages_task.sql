@@ -9,7 +9,8 @@ with recursive above (id, parent_id, n) as (
 select t.*, taskq.explain(t.id) as explained, w.name as worker, clock_timestamp() as now,
        t.status = 'queued' and t.run_at > clock_timestamp() as is_scheduled,
        exists (select from taskq.tasks m where m.mission_id = t.id and m.mission_id <> m.id) as has_descendants,
-       exists (select from taskq.policies p where p.task_id = t.id) as is_agent,
+       exists (select from taskq.policies p where p.task_id = t.id)
+         or exists (select from taskq.roles r where r.name = t.role and r.kind = 'agent') as is_agent,
        exists (select from taskq.workers_live l where t.role = any(l.roles) and not l.draining) as is_played,
        (select to_json(x) from (select m.id, m.role, m.name from taskq.tasks m where m.id = t.mission_id and m.id <> t.id) x) as mission,
        (select to_json(x) from (select p.id, p.role, p.name, p.status from taskq.tasks p where p.id = t.parent_id) x) as parent,
