@@ -14,13 +14,16 @@ STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 2
 """Seconds between two marks of the axis."""
 MARKS = 10
 """Marks at most."""
+CLEAR = 6
+"""Percent before the line of now that stay free of marks."""
 ROOM = 1.02
 """A running mission's axis goes a little beyond now."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One stretch of time of a task: `kind` is queued, approval, failed, or the status of the attempt."""
+    """One stretch of time of a task: `kind` is queued, approval, failed, ran (and then waited), or the status
+    of the attempt."""
 
     kind: str
     x: float
@@ -60,7 +63,7 @@ def timeline(mission: Mission, rows: Sequence[Node]) -> Timeline:
     known = {node.id: node for node in rows}
     return Timeline(
         [Row(node, list(bars(node, known, mission.now, scale))) for node in rows],
-        marks(whole),
+        [mark for mark in marks(whole) if mission.is_over or scale.x(mission.now) - mark.x > CLEAR],
         None if mission.is_over else scale.x(mission.now),
     )
 
@@ -92,11 +95,13 @@ def bars(node: Node, known: Mapping[UUID, Node], now: datetime, scale: Scale) ->
         if ended.started_at is not None:
             title = f"attempt {ended.attempt} ended with {ended.kind}"
             yield scale.bar("failed", ended.started_at, ended.finished_at, title)
-    if (run_at := moment(node.run_at)) is not None and run_at < now:
-        if node.status == "queued":
-            yield scale.bar("queued", run_at, now, "waits for a worker")
-        elif node.started_at is not None and run_at < node.started_at:
-            yield scale.bar("queued", run_at, node.started_at, "waited for a worker")
+    since = ready(node, known)
+    if since is not None and node.status == "queued" and since < now:
+        yield scale.bar("queued", since, now, "waits for a worker")
+    elif since is not None and node.started_at is not None and since < node.started_at:
+        yield scale.bar("queued", since, node.started_at, "waited for a worker")
+    if node.started_at is not None and (until := interrupted(node, known)) is not None:
+        yield scale.bar("ran", node.started_at, until, f"attempt {node.attempt}, then it waited")
     if node.started_at is not None and (node.status == "in_progress" or node.status == "completed"):
         title = f"attempt {node.attempt}, {node.status.replace('_', ' ')}"
         yield scale.bar(node.status, node.started_at, node.ended_by(now), title)
@@ -108,8 +113,7 @@ def approvals(
     """When it waited for a person: from its beginning (no event says so), and whenever it was parked."""
     since = None
     if node.requires_approval and node.status != "blocked":
-        parents = [known[id].finished_at for id in node.depends_on if id in known]
-        since = max([node.created_at, *(at for at in parents if at is not None)])
+        since = unblocked(node, known)
     for wait in node.waits or ():
         if wait.to == "awaiting_approval":
             since = wait.at
@@ -118,6 +122,28 @@ def approvals(
             since = None
     if since is not None and node.status == "awaiting_approval":
         yield since, now, ""
+
+
+def ready(node: Node, known: Mapping[UUID, Node]) -> datetime | None:
+    """Since when its last attempt could have begun; None when it may never."""
+    run_at = moment(node.run_at)
+    ends = [ended.finished_at for ended in node.attempts or ()]
+    return None if run_at is None else max([run_at, unblocked(node, known), *ends])
+
+
+def interrupted(node: Node, known: Mapping[UUID, Node]) -> datetime | None:
+    """When its attempt began to wait for a person or for its children; None when it does not wait for them."""
+    if node.status not in ("blocked", "awaiting_approval") or node.started_at is None:
+        return None
+    parked = [wait.at for wait in node.waits or () if wait.to == "awaiting_approval"]
+    spawned = [child.created_at for child in known.values() if child.parent_id == node.id]
+    return min((at for at in (*parked, *spawned) if at > node.started_at), default=None)
+
+
+def unblocked(node: Node, known: Mapping[UUID, Node]) -> datetime:
+    """When the last of what it waited for had ended."""
+    ends = [known[id].finished_at for id in node.depends_on if id in known]
+    return max([node.created_at, *(at for at in ends if at is not None)])
 
 
 def moment(text: str) -> datetime | None:
@@ -138,8 +164,10 @@ def marks(seconds: float) -> list[Mark]:
 
 def words(seconds: int) -> str:
     """A round time, short."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            whole, rest = divmod(seconds, size)
-            return f"{whole} {unit}" if not rest else f"{seconds / size:.3g} {unit}"
+    if seconds >= 86400:
+        return f"{seconds // 86400} d" + (f" {seconds % 86400 // 3600} h" if seconds % 86400 else "")
+    if seconds >= 3600:
+        return f"{seconds // 3600} h" + (f" {seconds % 3600 // 60} min" if seconds % 3600 else "")
+    if seconds >= 60:
+        return f"{seconds // 60} min" + (f" {seconds % 60} s" if seconds % 60 else "")
     return f"{seconds} s"

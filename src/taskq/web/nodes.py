@@ -105,6 +105,11 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True):
         """What it is called."""
         return str(self.root["name"] or self.root["role"])
 
+    def name_of(self, node: Node) -> str:
+        """What a task of it is called here: agents put the mission's name before their children's."""
+        rest = node.label.removeprefix(self.label).lstrip(" :-–—·/")
+        return rest if node.label.startswith(self.label) and rest else node.label
+
     @property
     def total(self) -> int:
         """All of its tasks, whether they are shown or not."""

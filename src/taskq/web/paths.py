@@ -72,7 +72,7 @@ def with_their_broods(
 
 
 def edges(nodes: Sequence[Node], mission: UUID, path: Path) -> list[Edge]:
-    """The edges of the drawing; one that follows from others is left out."""
+    """The edges of the drawing; one that follows from others is left out, of whichever kind."""
     known = {node.id: node for node in nodes}
     before = predecessors(nodes, mission)
     order = ordered(before)
@@ -87,7 +87,7 @@ def edges(nodes: Sequence[Node], mission: UUID, path: Path) -> list[Edge]:
     for id in order:
         for some in dict.fromkeys(before[id]):
             kind = "depends" if some in known[id].depends_on else "child"
-            if kind == "depends" and any(above[other] & bit[some] for other in before[id] if other != some):
+            if any(above[other] & bit[some] for other in before[id] if other != some):
                 continue
             drawn.append(Edge(some, id, kind, some in critical and id in critical))
     return drawn

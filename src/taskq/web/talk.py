@@ -230,6 +230,14 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
+def gist_of(text: str) -> str:
+    """What a call is about, from its arguments as the ledger keeps them: JSON, perhaps cut."""
+    try:
+        return gist(json.loads(text))
+    except ValueError:
+        return gist(text)
+
+
 def gist(given: Any) -> str:
     """What a call is about, in a few words: its first argument that is a short text."""
     values = list(given.values()) if isinstance(given, dict) else [given]

@@ -109,7 +109,7 @@ def graph(mission: Mission, path: Path) -> dict[str, Any]:
     """What the script draws: the tasks in order, and the edges between them."""
     critical = {node.id for node in path.tasks}
     return {
-        "nodes": [drawn(node, node.id in critical) for node in in_order(mission)],
+        "nodes": [drawn(node, mission, node.id in critical) for node in in_order(mission)],
         "edges": [
             {
                 "from": str(edge.first),
@@ -122,17 +122,17 @@ def graph(mission: Mission, path: Path) -> dict[str, Any]:
     }
 
 
-def drawn(node: Node, is_critical: bool) -> dict[str, Any]:
+def drawn(node: Node, mission: Mission, is_critical: bool) -> dict[str, Any]:
     """A task as a box of the graph: three lines, and all of it in words."""
     state = node.status.replace("_", " ")
     if node.status == "in_progress" and node.progress is not None:
         state += f" {node.progress:.0%}"
     if node.attempt > 1:
-        state += f" · attempt {node.attempt} of {node.max_attempts}"
+        state += f" · attempt {node.attempt}"
     note = node.progress_note if node.status == "in_progress" else node.error_kind if node.error_kind else ""
     return {
         "id": str(node.id),
-        "label": node.label,
+        "label": mission.name_of(node),
         "role": node.role if node.name else "",
         "status": node.status,
         "state": state,

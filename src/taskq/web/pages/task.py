@@ -17,7 +17,7 @@ from taskq.web.house import house_of
 from taskq.web.pages.mission import limits
 from taskq.web.problems import Refused
 from taskq.web.render import page
-from taskq.web.talk import Text, cut_to, pretty, talk
+from taskq.web.talk import Text, cut_to, gist_of, pretty, talk
 from taskq.web.words import linked, why, with_times
 
 PAGE = 50
@@ -57,7 +57,7 @@ async def task(request: Request) -> Response:
         title=found["name"] or found["role"],
         topics=(f"task:{id}",),
         task=found,
-        **lists,
+        **{**lists, "calls": [{**call, "gist": gist_of(call["input"])} for call in lists["calls"]]},
         why=why(found["explained"]),
         linked=linked,
         is_over=found["status"] in FINAL,
@@ -77,16 +77,18 @@ async def message(request: Request) -> Response:
     """One message of a conversation, all of it."""
     id, seq = request.path_params["id"], request.path_params["seq"]
     reads = house_of(request).reads
-    found = await reads.fetch_one("page_message", id, seq) if seq <= BIGGEST_INT else None
-    if found is None:
+    rows = await reads.fetch("page_message", id, seq) if seq <= BIGGEST_INT else []
+    if not rows or rows[0]["seq"] != seq:
         raise Refused(404, f"task {id} has no message {seq}")
+    found = rows[0]
+    told = rows if found["role"] == "assistant" else rows[:1]
     return page(
         request,
         "message.html",
         title=f"Message {seq} of {found['task_name'] or found['task_role']}",
         row=found,
         id=id,
-        talk=talk([found], most=1, cut=False),
+        said=talk(told, most=len(told), calls=found["calls"] or (), steers=found["steers"] or (), cut=False).messages[0],
     )
 
 

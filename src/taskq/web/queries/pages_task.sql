@@ -78,7 +78,14 @@ select * from (
 order by x.seq
 
 -- name: page_message
+-- A message ($2) of a task ($1), and behind one of the model the answers to it.
 select m.seq, m.role, m.body, m.stop_reason, m.model, m.usage, m.cost::float, m.simulated, m.attempt, m.created_at, m.request_id,
-       t.role as task_role, t.name as task_name, (select max(o.seq) from taskq.messages o where o.task_id = m.task_id) as last
+       t.role as task_role, t.name as task_name, (select max(o.seq) from taskq.messages o where o.task_id = m.task_id) as last,
+       (select json_agg(c) from (
+          select c.*, extract(epoch from c.finished_at - c.started_at)::float as seconds
+          from taskq.tool_calls c where c.task_id = m.task_id and c.turn = $2) c) as calls,
+       (select json_agg(s) from (select s.seq, s.actor from taskq.steers s where s.task_id = m.task_id and s.seq = $2) s) as steers
 from taskq.messages m join taskq.tasks t on t.id = m.task_id
-where m.task_id = $1 and m.seq = $2
+where m.task_id = $1 and m.seq >= $2
+  and m.seq < coalesce((select min(o.seq) from taskq.messages o where o.task_id = $1 and o.seq > $2 and o.role = 'assistant'), m.seq + 1)
+order by m.seq limit 200

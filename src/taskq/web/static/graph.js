@@ -2,7 +2,7 @@
 // refreshed.  Every task is a link, so the keyboard reaches it; the table below says the same in words.
 "use strict";
 (() => {
-  const NS = "http://www.w3.org/2000/svg", WIDTH = 208, HEIGHT = 74, ROOM = 16;
+  const NS = "http://www.w3.org/2000/svg", WIDTH = 224, HEIGHT = 74, ROOM = 16;
   const LARGEST = 2.5, SMALLEST = 0.05, STEP = 1.25;
   let svg, scene, edgeLayer, boxes = new Map(), size = { width: 0, height: 0 }, shape = "", view = null, isFitted = true;
 
@@ -13,7 +13,6 @@
     return element;
   };
   const holder = () => document.getElementById("graph");
-  const short = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
   function begin() {
     svg = make("svg", { class: "graph-svg", role: "group", "aria-label": "Graph of the mission" }, holder());
@@ -106,13 +105,20 @@
     const words = [node.label, node.role, node.state, node.note, node.critical ? "on the critical path" : ""].filter(Boolean).join(", ");
     parts.link.setAttribute("aria-label", words);
     put(parts.title, words);
-    put(parts.label, short(node.label, 25));
-    put(parts.role, short(node.role || (node.note ? node.note : ""), 31));
-    put(parts.state, short(node.state, 30));
+    write(parts.label, node.label);
+    write(parts.role, node.role || node.note);
+    write(parts.state, node.state);
     const share = node.progress ?? 0;
     parts.track.setAttribute("visibility", node.progress == null ? "hidden" : "visible");
     parts.done.setAttribute("visibility", node.progress == null ? "hidden" : "visible");
     parts.done.setAttribute("width", String(Math.round((WIDTH - 18) * Math.min(Math.max(share, 0), 1))));
+  }
+  // As much of a text as the box is wide.
+  function write(element, text) {
+    if (element.dataset.text === text) return;
+    element.dataset.text = element.textContent = text;
+    const length = element.getComputedTextLength(), room = WIDTH - 32;
+    if (length > room) element.textContent = text.slice(0, Math.max(Math.floor((text.length * room) / length) - 1, 1)).trimEnd() + "…";
   }
   const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
