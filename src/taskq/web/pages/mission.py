@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -94,12 +95,16 @@ def in_order(mission: Mission) -> list[Node]:
     return [known[id] for id in ordered(predecessors(mission.tasks, mission.id))]
 
 
-def by_start(tasks: Iterable[Node]) -> list[Node]:
+def by_start(tasks: Sequence[Node]) -> list[Node]:
     """The tasks in the order in which they first ran; those that have not yet, last."""
-    return sorted(tasks, key=lambda node: (node.started_at is None, first_start(node), node.created_at))
+    first = {node.id: first_start(node) for node in tasks}
+    for child in tasks:
+        if child.parent_id in first:  # who waited for its child has begun before it, and again after it
+            first[child.parent_id] = min(first[child.parent_id], child.created_at)
+    return sorted(tasks, key=lambda node: (node.started_at is None, first[node.id], node.created_at))
 
 
-def first_start(node: Node) -> Any:
+def first_start(node: Node) -> datetime:
     """When it first ran; else when it was put in."""
     starts = [ended.started_at for ended in node.attempts or () if ended.started_at is not None]
     return min([*starts, node.started_at or node.created_at])
