@@ -64,7 +64,7 @@ def described(operation: Operation, schemas: dict[int, Any], components: dict[st
         "responses": {
             str(operation.status): {
                 "description": phrase(operation.status),
-                "content": {"application/json": {"schema": schemas[id(operation.returns)]}},
+                "content": {operation.media_type: {"schema": schemas[id(operation.returns)]}},
             },
             **{str(status): refusal for status, refusal in sorted(refusals.items())},
         },
@@ -73,7 +73,7 @@ def described(operation: Operation, schemas: dict[int, Any], components: dict[st
         said["security"] = []
     if operation.body is not None:
         said["requestBody"] = {
-            "required": True,
+            "required": operation.needs_body,
             "content": {"application/json": {"schema": schemas[id(operation.body)]}},
         }
     return said

@@ -1,7 +1,15 @@
 """The operations of the API, by subject."""
 
-from taskq.web.api import tasks
+from taskq.web.api import acting, creating, events, listing, metrics, status, task
 
-OPERATIONS = [*tasks.operations]
+OPERATIONS = [
+    *listing.operations,
+    *creating.operations,
+    *task.operations,
+    *acting.operations,
+    *events.operations,
+    *metrics.operations,
+    *status.operations,
+]
 
 __all__ = ["OPERATIONS"]

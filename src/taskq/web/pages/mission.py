@@ -21,10 +21,8 @@ from taskq.web.problems import Refused
 from taskq.web.render import page
 
 VIEWS = {"graph": "Graph", "timeline": "Timeline", "list": "List"}
-MOST = 1000
-"""Tasks that are shown; the others are found in /tasks."""
-MOST_DRAWN = 500
-"""Tasks of a graph that is still drawn."""
+MOST = 500
+"""Tasks that are shown, and drawn; the others are found in /tasks."""
 
 
 async def mission(request: Request) -> Response:
@@ -41,7 +39,7 @@ async def mission(request: Request) -> Response:
         return RedirectResponse(f"/missions/{root['mission_id']}", 303)
     found = mission_of({**rows[0], "root": root})
     path = critical_path(found.tasks, found.id, found.now)
-    is_drawn = view == "graph" and found.total <= MOST_DRAWN
+    is_drawn = view == "graph" and found.total <= MOST
     return page(
         request,
         "mission.html",

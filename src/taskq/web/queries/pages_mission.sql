@@ -39,17 +39,26 @@ cross join lateral (
          count(*) filter (where t.status = 'awaiting_approval') as awaiting_approval, count(*) filter (where t.status = 'queued') as queued,
          count(*) filter (where t.status = 'in_progress') as in_progress, count(*) filter (where t.status = 'completed') as completed,
          count(*) filter (where t.status = 'failed') as failed, count(*) filter (where t.status = 'cancelled') as cancelled,
-         max(t.finished_at) as finished_at, sum(u.cost) as cost, sum(u.tokens)::bigint as tokens
-  from (select t.id, t.status, t.finished_at from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id
-        union all select s.id, s.status, s.finished_at where s.status is not null) t
-  left join lateral (
-    select sum(m.cost) as cost,
-           sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-             + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-             + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)) as tokens
-    from taskq.messages m where m.task_id = t.id and m.role = 'assistant') u on true) c
+         max(t.finished_at) as finished_at
+  from (select t.status, t.finished_at from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id
+        union all select s.status, s.finished_at where s.status is not null) t) c
 left join taskq.budgets b on b.scope = 'mission' and b.key = s.id::text
 order by s.created_at desc, s.id desc
+
+-- name: page_missions_spent
+-- What these missions ($1) have cost: a look at the messages of all of their tasks.
+select s.id, sum(u.cost) as cost, sum(u.tokens)::bigint as tokens
+from unnest($1::uuid[]) s (id)
+cross join lateral (
+  select t.id from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id
+  union all select s.id) t
+cross join lateral (
+  select sum(m.cost) as cost,
+         sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
+           + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
+           + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)) as tokens
+  from taskq.messages m where m.task_id = t.id and m.role = 'assistant') u
+group by s.id
 
 -- name: page_mission
 -- One mission ($1): its root, what it may spend, how many tasks of each status, and at most $2 of its tasks with what they
