@@ -97,6 +97,9 @@ def actions(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     status, is_agent = task["status"], task["is_agent"]
     if status == "awaiting_approval":
         yield "approve", "Approve", "primary"
+        if any(call["needs_approval"] and call["finished_at"] is None for call in task["calls"] or ()):
+            yield "amend-call", "Approve with changes", ""
+            yield "decline-call", "Decline the call", ""
         yield "reject", "Reject", "danger"
     if status == "in_progress" and is_agent and task["cancel_requested_at"] is None:
         yield "steer", "Say something to it", ""
@@ -108,7 +111,7 @@ def actions(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield "retry", "Run now", ""
         if not task["is_played"] and not is_agent:
             yield "complete", "Complete by hand", ""
-    if status in ("queued", "blocked", "awaiting_approval") and task["attempt"] == 0:
+    if status in ("queued", "blocked", "awaiting_approval") and task["started_at"] is None:
         yield "amend", "Edit", ""
     if status == "in_progress":
         yield "requeue", "Requeue", ""
