@@ -14,6 +14,7 @@ from rich.console import Console
 
 from taskq.cli.node import Node
 from taskq.cli.tree import CROWD, draw, line
+from taskq.reading.layout import DEEPEST, arrange
 
 M = UUID(int=1)
 

@@ -89,8 +89,8 @@ class Scale:
 
 def bars(node: Node, known: Mapping[UUID, Node], now: datetime, scale: Scale) -> Iterator[Bar]:
     """What a task's time went into."""
-    for since, until, who in approvals(node, known, now):
-        yield scale.bar("approval", since, until, f"waited for a person{who}")
+    for asked, answered, who in approvals(node, known, now):
+        yield scale.bar("approval", asked, answered, f"waited for a person{who}")
     for ended in node.attempts or ():
         if ended.started_at is not None:
             title = f"attempt {ended.attempt} ended with {ended.kind}"
@@ -102,7 +102,7 @@ def bars(node: Node, known: Mapping[UUID, Node], now: datetime, scale: Scale) ->
         yield scale.bar("queued", since, node.started_at, "waited for a worker")
     if node.started_at is not None and (until := interrupted(node, known)) is not None:
         yield scale.bar("ran", node.started_at, until, f"attempt {node.attempt}, then it waited")
-    if node.started_at is not None and (node.status == "in_progress" or node.status == "completed"):
+    if node.started_at is not None and node.status in ("in_progress", "completed"):
         title = f"attempt {node.attempt}, {node.status.replace('_', ' ')}"
         yield scale.bar(node.status, node.started_at, node.ended_by(now), title)
 
@@ -158,7 +158,8 @@ def marks(seconds: float) -> list[Mark]:
     """The marks of the axis, in round times since the beginning."""
     step = next((step for step in STEPS if seconds / step <= MARKS), STEPS[-1])
     return [
-        Mark(round(at / seconds * 100, 3), words(at)) for at in range(0, min(int(seconds), step * 60) + 1, step)
+        Mark(round(at / seconds * 100, 3), words(at))
+        for at in range(0, min(int(seconds), step * 60) + 1, step)
     ]
 
 

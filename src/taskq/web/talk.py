@@ -5,11 +5,13 @@ What it says and what tools answered is others' text: templates escape it, or gi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
+
+import msgspec
+
+from taskq.web.render import pretty
+from taskq.web.said import CallPart, Part, Said, Talk, cut_to
 
 Row = Mapping[str, Any]
 
@@ -17,77 +19,8 @@ LONGEST = 6000
 """Characters of one text that are shown; the page of its message has all of them."""
 LONGEST_ANSWER = 3000
 """Characters of a tool's answer, or of the arguments, that are shown among the others."""
-FOLDED = 1500
-"""A message to the model that is longer than this is folded: most are prompts."""
 GIST = 90
-
-
-@dataclass(frozen=True)
-class Text:
-    """Some text, cut if it is long; `size` is what it would be."""
-
-    text: str
-    size: int
-
-    @property
-    def is_cut(self) -> bool:
-        return len(self.text) < self.size
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is better folded."""
-        return self.size > FOLDED
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a message that is text: `kind` is text, thinking or other."""
-
-    kind: str
-    body: Text
-
-
-@dataclass(frozen=True)
-class CallPart:
-    """A tool call, with its answer if there is one, and what the ledger says of it."""
-
-    tool: str
-    gist: str
-    arguments: Text
-    answer: Text | None
-    answer_seq: int | None
-    is_error: bool
-    ledger: Row | None
-    kind: str = "call"
-
-
-@dataclass(frozen=True)
-class Said:
-    """A message: who speaks, when, what, and what it cost."""
-
-    seq: int
-    by: str
-    """agent, person, tool or task: the model; who steered it; answers without their calls; the prompt."""
-    actor: str | None
-    at: datetime
-    attempt: int
-    parts: Sequence[Part | CallPart]
-    model: str | None = None
-    stop_reason: str | None = None
-    cost: float | None = None
-    simulated: bool = False
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    tokens_cached: int = 0
-
-
-@dataclass
-class Talk:
-    """A stretch of a conversation."""
-
-    messages: list[Said] = field(default_factory=list)
-    earlier: int | None = None
-    """The number before which there is more; None when this is the beginning."""
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def talk(
@@ -122,8 +55,8 @@ def talk(
 def blocks(body: str) -> list[dict[str, Any]]:
     """The blocks of a body; what is no list of objects is shown as the text that it is."""
     try:
-        content = json.loads(body)
-    except ValueError:
+        content = msgspec.json.decode(body)
+    except UNREADABLE:
         content = body
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
@@ -208,11 +141,6 @@ def count(usage: Mapping[str, Any], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def cut_to(text: str, most: int | None) -> Text:
-    """The text, or its beginning."""
-    return Text(text if most is None else text[:most], len(text))
-
-
 def plain(content: Any) -> str:
     """A tool's answer as text: it is a text, or blocks of which some are."""
     if isinstance(content, str):
@@ -225,16 +153,11 @@ def plain(content: Any) -> str:
     return "" if content is None else pretty(content)
 
 
-def pretty(value: Any) -> str:
-    """JSON for people."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
-
-
 def gist_of(text: str) -> str:
     """What a call is about, from its arguments as the ledger keeps them: JSON, perhaps cut."""
     try:
-        return gist(json.loads(text))
-    except ValueError:
+        return gist(msgspec.json.decode(text))
+    except UNREADABLE:
         return gist(text)
 
 

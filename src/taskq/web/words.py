@@ -15,7 +15,9 @@ ADVICE = re.compile(r"(; to run it (now|again)|; final: to do it again)$")
 
 def why(explained: str) -> Markup:
     """What taskq.explain says: without its advice for psql, which are buttons here; its tasks are links."""
-    said = explained.partition("select taskq.")[0].rstrip(" :,") if "select taskq." in explained else explained
+    said = (
+        explained.partition("select taskq.")[0].rstrip(" :,") if "select taskq." in explained else explained
+    )
     return linked(ADVICE.sub("", said))
 
 

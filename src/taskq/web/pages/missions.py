@@ -29,7 +29,9 @@ async def missions(request: Request) -> Response:
     query = request.query_params
     state, text = query.get("state", ""), query.get("text", "").replace("\0", "").strip()[:LONGEST_TEXT]
     if state not in STATES:
-        raise Refused(422, f"there is no state {state[:50]!r}: it is one of {', '.join(filter(None, STATES))}")
+        raise Refused(
+            422, f"there is no state {state[:50]!r}: it is one of {', '.join(filter(None, STATES))}"
+        )
     at, id = cursor(query.get("after"))
     reads = house_of(request).reads
     rows = await reads.fetch("page_missions", state or None, text or None, at, id, PAGE + 1, fresh=1.0)

@@ -1,4 +1,4 @@
-"""One task: why it is where it is, what it was given and brought, what was said and done, what can be done now."""
+"""One task: why it is where it is, what it was given and brought, what was said, what can be done now."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from taskq.task import FINAL
 from taskq.web.house import house_of
 from taskq.web.pages.mission import limits
 from taskq.web.problems import Refused
-from taskq.web.render import page
-from taskq.web.talk import Text, cut_to, gist_of, pretty, talk
+from taskq.web.render import page, pretty
+from taskq.web.said import Text, cut_to
+from taskq.web.talk import gist_of, talk
 from taskq.web.words import linked, why, with_times
 
 PAGE = 50
@@ -50,6 +51,10 @@ async def task(request: Request) -> Response:
         raise NoSuchTask(f"there is no task {id}; look for it in /tasks, or in the search")
     lists = {name: with_times(found[name]) for name in LISTS}
     rows = await reads.fetch("page_messages", id, before, PAGE + 1) if found["spent"] else []
+    about: dict[str, Any] = {
+        **lists,
+        "calls": [{**call, "gist": gist_of(call["input"])} for call in lists["calls"]],
+    }
     objective, payload = parted(found["payload"])
     return page(
         request,
@@ -57,7 +62,7 @@ async def task(request: Request) -> Response:
         title=found["name"] or found["role"],
         topics=(f"task:{id}",),
         task=found,
-        **{**lists, "calls": [{**call, "gist": gist_of(call["input"])} for call in lists["calls"]]},
+        **about,
         why=why(found["explained"]),
         linked=linked,
         is_over=found["status"] in FINAL,
@@ -88,13 +93,15 @@ async def message(request: Request) -> Response:
         title=f"Message {seq} of {found['task_name'] or found['task_role']}",
         row=found,
         id=id,
-        said=talk(told, most=len(told), calls=found["calls"] or (), steers=found["steers"] or (), cut=False).messages[0],
+        said=talk(
+            told, most=len(told), calls=found["calls"] or (), steers=found["steers"] or (), cut=False
+        ).messages[0],
     )
 
 
 def actions(task: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """What can be done now: the verb in the address, its words, its looks."""
-    status, is_agent = task["status"], task["is_agent"]
+    status, is_agent = task["status"], task["is_agent"] or task["spent"] is not None
     if status == "awaiting_approval":
         yield "approve", "Approve", "primary"
         if any(call["needs_approval"] and call["finished_at"] is None for call in task["calls"] or ()):
@@ -154,5 +161,3 @@ def number(text: str | None) -> int | None:
 
 
 ROUTES = [Route("/tasks/{id:uuid}", task), Route("/tasks/{id:uuid}/messages/{seq:int}", message)]
-
-
