@@ -398,6 +398,7 @@ def add_run(world: World, row: dict[str, Any], begin: datetime) -> datetime:
         return begin
     length = timedelta(minutes=rng.uniform(2, 9))
     started = begin + timedelta(seconds=rng.uniform(0.05, 4))
+    row["run_at"] = begin
     running = row["status"] == "in_progress"
     failures = 3 if row["status"] == "failed" else rng.choice((0, 0, 0, 0, 1, 2))
     for n in range(failures):
@@ -428,6 +429,7 @@ def add_run(world: World, row: dict[str, Any], begin: datetime) -> datetime:
             role=None,
         )
         started += length / 3 + timedelta(seconds=15)
+        row["run_at"] = started - timedelta(seconds=0.4)
     if running:
         started = max(started, world.ago(minutes=rng.uniform(1, 12)))
     row |= {"attempt": failures + (row["status"] != "failed") or 1, "started_at": started}

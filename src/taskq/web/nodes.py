@@ -59,7 +59,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cost: float | None = None
-    tokens: int | None = None
+    tokens: float | None = None
     turns: int | None = None
     attempts: Sequence[Ended] | None = None
     waits: Sequence[Wait] | None = None

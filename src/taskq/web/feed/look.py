@@ -18,8 +18,9 @@ OVERLAP = timedelta(seconds=3)
 transaction that takes longer has been seen under way by then, and is waited for."""
 FURTHEST = timedelta(seconds=60)
 """For how long a transaction under way is waited for: what it did is told if it commits within that time."""
-AHEAD = timedelta(minutes=1)
-"""How far the clock of a client that makes its own version 7 ids may be ahead."""
+INSTANT = timedelta(microseconds=1)
+AHEAD = timedelta(days=30)
+"""How far ahead version 7 ids are looked for; beyond there are none, unless a clock is wrong."""
 Row: TypeAlias = dict[str, Any]
 
 
@@ -69,7 +70,7 @@ class Looker:
     def since(self) -> datetime:
         """The time after which a look looks."""
         assert self.at is not None
-        under_way = [began for began in self.oldest if began is not None]
+        under_way = [began - INSTANT for began in self.oldest if began is not None]
         return max(min([self.at - OVERLAP, *under_way]), self.at - FURTHEST)
 
     async def _look(self, since: datetime, limit: int) -> list[Row]:
@@ -98,9 +99,8 @@ async def look(
     reads: Reads, since: datetime, limit: int, running: tuple[list[UUID], list[int]] = ([], [])
 ) -> list[Row]:
     """The rows of the statement `look`."""
-    low = version_7(since)
-    high = version_7(since + FURTHEST + AHEAD + timedelta(hours=1))
-    return await reads.send("look", since, limit, low, high, *running)
+    ids = version_7(since), version_7(since + AHEAD)
+    return await reads.send("look", since, limit, *ids, *running)
 
 
 def moment_of(rows: Iterable[Row]) -> Row:

@@ -4,7 +4,7 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import act, approvals, login, mission, missions, overview, task
+from taskq.web.pages import act, approvals, bulk, login, mission, missions, overview, task, tasks
 from taskq.web.pages.errors import on_error
 
 ROUTES = [
@@ -12,6 +12,8 @@ ROUTES = [
     *missions.ROUTES,
     *mission.ROUTES,
     *task.ROUTES,
+    *tasks.ROUTES,
+    *bulk.ROUTES,
     *act.ROUTES,
     *approvals.ROUTES,
     *login.ROUTES,

@@ -47,17 +47,22 @@ order by s.created_at desc, s.id desc
 
 -- name: page_missions_spent
 -- What these missions ($1) have cost: a look at the messages of all of their tasks.
-select s.id, sum(u.cost) as cost, sum(u.tokens)::bigint as tokens
+select s.id, sum(u.cost) as cost, sum(u.tokens)::float as tokens
 from unnest($1::uuid[]) s (id)
 cross join lateral (
   select t.id from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id
   union all select s.id) t
 cross join lateral (
   select sum(m.cost) as cost,
-         sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)) as tokens
-  from taskq.messages m where m.task_id = t.id and m.role = 'assistant') u
+         sum(c.tokens_in + c.tokens_out) as tokens
+  from taskq.messages m
+  cross join lateral (
+    select coalesce(sum(v.value::numeric) filter (where v.key <> 'output_tokens'), 0) as tokens_in,
+           coalesce(sum(v.value::numeric) filter (where v.key = 'output_tokens'), 0) as tokens_out
+    from jsonb_each(case when jsonb_typeof(m.usage) = 'object' then m.usage else '{}' end) v
+    where jsonb_typeof(v.value) = 'number'
+      and v.key in ('input_tokens', 'output_tokens', 'cache_creation_input_tokens', 'cache_read_input_tokens')) c
+  where m.task_id = t.id and m.role = 'assistant') u
 group by s.id
 
 -- name: page_mission
@@ -70,10 +75,14 @@ with member as materialized (
   where t.id = any(array(select m.id from taskq.tasks m where m.mission_id = $1 and m.mission_id <> m.id) || $1::uuid)),
 spent as (
   select m.task_id, sum(m.cost) as cost, count(*) as turns, bool_or(m.simulated) as simulated,
-         sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0))::bigint as tokens
+         sum(c.tokens_in + c.tokens_out) as tokens
   from taskq.messages m
+  cross join lateral (
+    select coalesce(sum(v.value::numeric) filter (where v.key <> 'output_tokens'), 0) as tokens_in,
+           coalesce(sum(v.value::numeric) filter (where v.key = 'output_tokens'), 0) as tokens_out
+    from jsonb_each(case when jsonb_typeof(m.usage) = 'object' then m.usage else '{}' end) v
+    where jsonb_typeof(v.value) = 'number'
+      and v.key in ('input_tokens', 'output_tokens', 'cache_creation_input_tokens', 'cache_read_input_tokens')) c
   where m.role = 'assistant' and m.task_id = any(array(select id from member where attempt > 0))
   group by m.task_id)
 select (select to_json(r) from (
@@ -81,11 +90,11 @@ select (select to_json(r) from (
           from taskq.tasks t where t.id = $1) r) as root,
        (select json_object_agg(c.status, c.n) from (select m.status, count(*) as n from member m group by m.status) c) as counts,
        (select to_json(s) from taskq.spend s where s.scope = 'mission' and s.key = $1::text) as budget,
-       (select json_build_object('cost', sum(s.cost)::float, 'tokens', sum(s.tokens), 'turns', sum(s.turns), 'simulated', bool_or(s.simulated))
+       (select json_build_object('cost', sum(s.cost)::float, 'tokens', sum(s.tokens)::float, 'turns', sum(s.turns), 'simulated', bool_or(s.simulated))
         from spent s) as spent,
        (select min(m.created_at) from member m) as began_at, (select max(m.finished_at) from member m) as ended_at, clock_timestamp() as now,
        (select json_agg(n order by n.created_at, n.id) from (
-          select m.*, w.name as worker, s.cost::float, s.tokens, s.turns,
+          select m.*, w.name as worker, s.cost::float, s.tokens::float, s.turns,
                  array(select d.depends_on from taskq.dependencies d where d.task_id = m.id) as depends_on,
                  (select json_agg(a order by a.lease) from (
                     select a.attempt, a.kind, left(a.message, 300) as message, a.started_at, a.finished_at, a.lease
