@@ -164,10 +164,10 @@ async def test_who_is_too_slow_holds_nothing_and_is_told_so() -> None:
     ring.begin(Position(0, 0))
     place = ring.end
     ring.add(event(n) for n in range(1, 4))
-    assert [e.position.micros for e in ring.after(place) or []] == [1, 2, 3]
+    assert [e.position.micros for e in ring.after(place, 9) or []] == [1, 2, 3]
     ring.add([event(4)])
-    assert ring.after(place) is None
-    assert [e.position.micros for e in ring.after(place + 1) or []] == [2, 3, 4]
+    assert ring.after(place, 9) is None
+    assert [e.position.micros for e in ring.after(place + 1, 2) or []] == [2, 3]
     assert ring.place_of(Position(3, 1)) == 3 and ring.place_of(Position(3, 0)) == 2
     assert ring.place_of(Position(0, 0)) is None, "the first has fallen out"
     assert ring.place_of(Position(1, 1)) == 1, "that was the first, and nothing after it is missing"
@@ -215,7 +215,7 @@ async def test_all_who_look_at_the_same_page_are_told_at_the_same_moment() -> No
         pacer.mark({"tasks"})
         began = time.monotonic()
         assert await asyncio.gather(*(ear.hear(5) for ear in ears)) == [{"tasks"}] * 20
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 3  # one by one it would be 7 s
     running.cancel()
 
 

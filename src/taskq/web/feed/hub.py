@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -32,13 +33,17 @@ BACKOFF = (0.25, 0.5, 1.0, 2.0)
 LINGER = 10.0
 """Seconds for which it goes on looking when nobody listens any more: who changes the page comes back."""
 TICK = 30.0
-"""Seconds after which what shows the course of time is dirty although nothing happens."""
-KEPT = 20_000
-"""Events that are remembered."""
-PAGES_LIMIT, STREAMS_LIMIT = 500, 4000
+"""Seconds after which a page fetches itself again although nothing is known to have happened."""
+KEPT = 40_000
+"""Events that are remembered: more than one look finds."""
+CHUNK = 500
+"""Events that a stream holds at most while its listener does not read."""
+PAGES_LIMIT, STREAMS_LIMIT = 500, 10_000
 """How much of a kind one look reads while only pages listen, and while somebody hears it all."""
 TOO_OLD = 600.0
 """Seconds for which what happened is read again for a listener who was away."""
+SKEW = timedelta(seconds=60)
+"""How far ahead of the last look a listener may have heard; further is another database's time."""
 PULSE = 15.0
 """Seconds after which a listener is told how far the feed is although nothing happens."""
 PATIENCE = 5.0
@@ -130,9 +135,11 @@ class Hub:
         :param after: where the listener was; what happened after that comes first.
         :param until: when to end, by time.monotonic().
         """
-        known = None if after is None else self.ring.place_of(after)
+        if after is None:
+            return self._events(self.ring.end, None, until)
+        place = self.ring.place_of(after) if after.at < self.position.at + SKEW else None
         return self._events(
-            self.ring.end if known is None else known, after if known is None else None, until
+            self.ring.end if place is None else place, after if place is None else None, until
         )
 
     async def _events(
@@ -143,12 +150,13 @@ class Hub:
             yield found, found[-1].position if found else missed
         while not self.is_closing and (left := until - time.monotonic()) > 0:
             await self.ring.news(place, min(left, PULSE))
-            events = self.ring.after(place)
-            place = self.ring.end
-            yield (
-                [self.reset("too slow: more happened than is kept")] if events is None else events,
-                self.position,
-            )
+            events = self.ring.after(place, CHUNK)
+            if events is None:
+                place = self.ring.end
+                yield [self.reset("too slow: more happened than is kept")], self.position
+                continue
+            place += len(events)
+            yield events, self.position if place == self.ring.end else events[-1].position
 
     async def _read_back(self, after: Position) -> list[Event]:
         """What happened after this place, from the database; or that it is too long ago."""
@@ -156,7 +164,7 @@ class Hub:
         if looker is None or looker.at is None:
             return [self.reset("the database cannot be reached")]
         away = (looker.at - after.at).total_seconds()
-        if not -60 < away < TOO_OLD:
+        if not -SKEW.total_seconds() < away < TOO_OLD:
             return [self.reset(f"this was {away:.0f} s ago")]
         try:
             return await read_back(self._reads, after, STREAMS_LIMIT)
@@ -193,7 +201,7 @@ class Hub:
                 continue
             if began - ticked_at > TICK:
                 ticked_at = began
-                self.pacer.mark({"overview", "roles"})
+                self.pacer.mark(None)
             await self._rest(INTERVAL if began - happened_at < IDLE_AFTER else IDLE_INTERVAL, began)
         self._forget()
 

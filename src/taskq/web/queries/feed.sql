@@ -136,8 +136,9 @@ from happened h
 union all
 select 'now', null, now(), null, null, null, null, null, null, null, null,
        (select array_agg(r.id) from running r), (select array_agg(r.lease) from running r),
-       (select min(a.xact_start) from pg_stat_activity a
-        where a.datname = current_database() and a.backend_xid is not null and a.pid <> pg_backend_pid()),
+       -- one that has written nothing yet may write last of all, with the time of its beginning; one that reads for hours is not waited for
+       (select min(case when a.backend_xid is null then greatest(a.xact_start, now() - interval '10 s') else a.xact_start end)
+        from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start is not null),
        $2 < greatest((select count(*) from created), (select count(*) from ended), (select count(*) from noted), (select count(*) from due),
                      (select count(*) from running r where r.started_at > $1), (select count(*) from logged))
 
