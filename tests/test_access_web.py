@@ -501,3 +501,14 @@ async def test_only_static_files_are_served_as_such(opened: House, path: str) ->
 async def test_a_body_that_is_too_large_is_refused(opened: House) -> None:
     async with client_of(opened) as http:
         assert (await http.post("/login", content=b"x" * (8 * 1024 * 1024 + 1))).status_code == 413
+
+
+@pytest.mark.parametrize("body", [b"x" * 70_000, "in parts"])
+async def test_of_nobody_only_a_short_form_is_read(dsn: str, opened: House, body: bytes | str) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"token=x"
+
+    await make_token(dsn, "ci", "read")
+    async with client_of(opened) as http:
+        content = body if isinstance(body, bytes) else parts()
+        assert (await http.post("/login", content=content)).status_code == 413

@@ -48,7 +48,6 @@ def create_app(house: House, place: Place = PRIVATE) -> Starlette:
         keyring=house.keyring,
         place=place,
         operator=house.operator,
-        closing=house.closing,
         on_error=on_error,
     )
     app = Application(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
@@ -21,7 +20,6 @@ class House:
     """The queue to act on, the reads that are shared, the hub of what happens, the keys of who may come in.
 
     `operator` is who acts where nobody needs to log in: the user who started the server on his own machine.
-    `closing` is set when the server ends.
     """
 
     queue: Queue
@@ -29,7 +27,6 @@ class House:
     hub: Hub
     keyring: Keyring
     operator: str
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def changed(self) -> None:
         """This process changed something: look again, now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,30 +20,24 @@ from taskq.web.problems import Handler, Refused, is_for_programs
 
 PROBES = ("/healthz", "/readyz")
 """Asked by machines that know the server by whatever name."""
-OPEN = ("/static/", "/favicon.ico")
+STATIC, ICON = "/static/", "/favicon.ico"
 STREAMS = ("/live", "/api/v1/events")
+LETTER = 64 * 1024
+"""Bytes of a form of somebody who is not known, at most: it is read to see whether it is ours."""
 
 
 class Access:
     """Puts the Visitor into the request's state; who may not come in gets no further.
 
     :param operator: who acts where nobody needs to log in: on this machine, as long as there are no tokens.
-    :param closing: set when the server ends; streams end then.
     :param on_error: makes the answer for an error.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        keyring: Keyring,
-        place: Place,
-        operator: str,
-        closing: asyncio.Event,
-        on_error: Handler,
+        self, app: ASGIApp, *, keyring: Keyring, place: Place, operator: str, on_error: Handler
     ) -> None:
         self._app, self._keyring, self._place = app, keyring, place
-        self._operator, self._closing, self._on_error = operator, closing, on_error
+        self._operator, self._on_error = operator, on_error
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +56,7 @@ class Access:
             send = with_cookie(send, cookies.keep(request, request.state.fresh))
         if scope["path"] in STREAMS:
             return await while_welcome(
-                self._app(scope, admitted, send), send, lambda: self._is_welcome(request), self._closing
+                lambda send: self._app(scope, admitted, send), send, lambda: self._is_welcome(request)
             )
         return await self._app(scope, admitted, send)
 
@@ -74,7 +67,7 @@ class Access:
         """
         path = request.scope["path"]
         self._check_host(request)
-        if path in PROBES or path.startswith(OPEN):
+        if path in (*PROBES, ICON) or path.startswith(STATIC):
             return request.receive
         receive = request.receive
         if (token := bearer_of(request)) is not None:
@@ -117,6 +110,8 @@ class Access:
         secret, receive = cookies.secret_of(request), request.receive
         if request.method not in forgery.SAFE:
             forgery.check_origin(request, self._place)
+            if visitor is NOBODY and not 0 <= length_of(request) <= LETTER:
+                raise Refused(413, "this is more than a login")
             receive = await forgery.check_word(request, secret)
         elif secret is None and not is_for_programs(request.scope["path"]):
             secret = request.state.fresh = cookies.new_secret()
@@ -134,6 +129,12 @@ def bearer_of(request: Request) -> str | None:
     """The token that came with a request; None when none did.  Other schemes are a proxy's business."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def length_of(request: Request) -> int:
+    """How many bytes the body is said to have; -1 when nothing is said."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else -1
 
 
 def with_cookie(send: Send, cookie: str) -> Send:

@@ -1,13 +1,11 @@
-"""A stream lasts as long as its listener is welcome, and the server stays."""
+"""A stream lasts no longer than its listener is welcome."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from taskq.errors import DatabaseError
 
@@ -16,14 +14,18 @@ LOOK = 2.0
 
 
 async def while_welcome(
-    streaming: Coroutine[Any, Any, None] | Awaitable[None],
-    send: Send,
-    is_welcome: Callable[[], Awaitable[bool]],
-    closing: asyncio.Event,
+    streaming: Callable[[Send], Awaitable[None]], send: Send, is_welcome: Callable[[], Awaitable[bool]]
 ) -> None:
-    """Let a stream run until it ends, its listener is no longer welcome, or the server closes."""
-    stream = asyncio.ensure_future(streaming)
-    watch = asyncio.ensure_future(watched(is_welcome, closing))
+    """Let a stream run until it ends, or its listener is no longer welcome."""
+    has_begun = False
+
+    async def sending(message: Message) -> None:
+        nonlocal has_begun
+        has_begun = True
+        await send(message)
+
+    stream = asyncio.ensure_future(streaming(sending))
+    watch = asyncio.ensure_future(until_unwelcome(is_welcome))
     try:
         await asyncio.wait({stream, watch}, return_when=asyncio.FIRST_COMPLETED)
         if stream.done():
@@ -33,15 +35,14 @@ async def while_welcome(
             task.cancel()
         await asyncio.wait({stream, watch})
     watch.result()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    if has_begun:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def watched(is_welcome: Callable[[], Awaitable[bool]], closing: asyncio.Event) -> None:
-    """Returns when the stream is to end."""
-    while not closing.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK):
-                await closing.wait()
+async def until_unwelcome(is_welcome: Callable[[], Awaitable[bool]]) -> None:
+    """Returns when the listener is no longer welcome."""
+    while True:
+        await asyncio.sleep(LOOK)
         try:
             if not await is_welcome():
                 return

@@ -20,7 +20,7 @@ FURTHEST = timedelta(seconds=60)
 """For how long a transaction under way is waited for: what it did is told if it commits within that time."""
 INSTANT = timedelta(microseconds=1)
 AHEAD = timedelta(days=30)
-"""Version 7 ids of so long a time are looked through; there are no later ones, unless a clock is wrong."""
+"""How far ahead version 7 ids are looked for; beyond there are none, unless a clock is wrong."""
 Row: TypeAlias = dict[str, Any]
 
 
