@@ -64,7 +64,9 @@ class Reads:
     """
 
     def __init__(self, dsn: str, *, size: int = 4, pooled: bool = False, patience: float = 10.0) -> None:
-        self._pool = Pool(dsn, size=size, pooled=pooled, queries=QUERIES, decode_json=True, patience=patience)
+        self._pool = Pool(
+            dsn, size=size, pooled=pooled, queries=QUERIES, decode_json=True, patience=patience, tidy=False
+        )
         self._answers: dict[Hashable, Answer] = {}
         self._changed_at = 0.0
         self.sent = 0
