@@ -155,6 +155,26 @@ async def test_a_task_that_is_given_back_or_waits_is_told(db, looker, worker):
     assert await told(looker) == [("waits", id)]
 
 
+async def test_a_task_that_starts_and_waits_for_its_children_between_two_looks_is_told(db, looker, worker):
+    id = await insert(db)
+    task = await worker.claim_one()
+    await worker.append(task, 0, "user")
+    child = await insert(db, "other", parent_id=id)
+    await worker.wait(task, child)
+    found = [(event.verb, event.detail) for event in await of_task(looker, id)]
+    assert sorted(found[:3]) == [("created", None), ("message", "a-model"), ("started", "attempt 1")]
+    assert found[3:] == [("waits", None)]
+    assert await told(looker) == []
+
+
+async def test_whose_dependencies_end_is_known(db, looker, worker):
+    parent, other = await insert(db, priority=1), await insert(db)
+    child = await insert(db, "other", depends_on=[parent, other])
+    await worker.complete(await worker.claim_one())
+    await looker.look(1000)
+    assert looker.stirred == {child}
+
+
 async def test_what_a_running_agent_says_and_does_is_told(db, looker, worker):
     id = await insert(db)
     task = await worker.claim_one()
