@@ -180,8 +180,8 @@ async def test_who_does_not_read_does_not_hold_up_who_does(control, db) -> None:
         async with listening(control.url, EVENTS) as listener:
             for _ in range(3):
                 await db.execute(
-                    "insert into taskq.tasks (role, name) select 'r', repeat('x', 1000)"
-                    " from generate_series(1, 2000)"
+                    "insert into taskq.tasks (role, name) select 'r', repeat('x', 2000)"
+                    " from generate_series(1, 1000)"
                 )
                 last = await insert(db, "last")
                 await listener.until("created", task_id=str(last))

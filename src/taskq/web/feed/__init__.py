@@ -6,8 +6,8 @@ pacer    lets pages fetch themselves again      topics   which pages show what
 hub      who listens                            event    what is told
 live     GET /live                              sse      how it is written
 
-The way of success writes no events, and nothing is written because somebody watches: what happened is found, by
-time, in what is there.
+The way of success writes no events, and nothing is written because somebody watches: what happened is found,
+by time, in what is there.
 """
 
 from taskq.web.feed.hub import Hub

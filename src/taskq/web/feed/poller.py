@@ -29,9 +29,9 @@ BACKOFF = (0.25, 0.5, 1.0, 2.0)
 """Seconds until it looks again after a look that failed, in turn."""
 TICK = 30.0
 """Seconds after which a page fetches itself again although nothing is known to have happened."""
-KEPT = 40_000
+KEPT = 25_000
 """Events that are remembered: more than one look finds."""
-PAGES_LIMIT, STREAMS_LIMIT = 2_000, 10_000
+PAGES_LIMIT, STREAMS_LIMIT = 2_000, 5_000
 """How much of a kind one look reads while only pages listen, and while somebody hears it all."""
 
 
