@@ -14,6 +14,7 @@ import pytest
 from support import eventually
 from taskq import Queue
 from taskq.web.feed import hub as module
+from taskq.web.feed import poller
 from taskq.web.feed.event import EPOCH, Event, Position
 from taskq.web.feed.hub import Hub
 from taskq.web.feed.pacer import Ear, Pacer
@@ -54,14 +55,14 @@ async def heard(hub: Hub, count: int, after: Position | None = None) -> list[Eve
 
 async def test_nobody_looks_while_nobody_listens(hub: Hub, reads: Reads, queue: Queue, monkeypatch) -> None:
     monkeypatch.setattr(module, "LINGER", 0.0)
-    monkeypatch.setattr(module, "INTERVAL", 0.05)
+    monkeypatch.setattr(poller, "INTERVAL", 0.05)
     hub.nudge()
     await asyncio.sleep(0.2)
     assert reads.sent == 0
     with hub.page("/", frozenset({"overview"})):
         assert await hub.begun()
         await eventually(lambda: reads.sent > 3)
-    await eventually(lambda: not hub._tasks)
+    await eventually(lambda: not hub.is_looking)
     before = reads.sent
     await asyncio.sleep(0.5)
     assert reads.sent == before
@@ -75,18 +76,18 @@ async def test_however_many_listen_one_looks(hub: Hub, reads: Reads) -> None:
         await hub.begun()
         began, before = time.monotonic(), reads.sent
         await asyncio.sleep(2.2)
-        assert reads.sent - before <= (time.monotonic() - began) / module.INTERVAL + 1
+        assert reads.sent - before <= (time.monotonic() - began) / poller.INTERVAL + 1
 
 
 async def test_a_nudge_is_a_look_at_once(hub: Hub, queue: Queue) -> None:
     with hub.page("/tasks", frozenset({"tasks"})) as ear:
         await hub.begun()
-        await ear.hear(module.INTERVAL)
+        await ear.hear(poller.INTERVAL)
         await queue.enqueue("r")
         began = time.monotonic()
         hub.nudge()
         assert await ear.hear(5) == {"tasks"}
-        assert time.monotonic() - began < module.INTERVAL
+        assert time.monotonic() - began < poller.INTERVAL
 
 
 async def test_pages_hear_only_of_their_topics(hub: Hub, queue: Queue) -> None:
@@ -141,7 +142,7 @@ async def test_a_listener_of_another_process_hears_what_he_missed(
 async def test_a_listener_who_was_away_too_long_is_told_to_load_again(hub: Hub, reads: Reads) -> None:
     with hub.stream():
         await hub.begun()
-        long_ago = Position.of(hub.position.at - timedelta(seconds=module.TOO_OLD + 10))
+        long_ago = Position.of(hub.position.at - module.TOO_OLD)
         tomorrow = Position.of(hub.position.at + timedelta(days=1))
         for after in (long_ago, tomorrow, Position(0, 0)):
             [told] = await heard(hub, 1, after)
@@ -164,10 +165,10 @@ async def test_who_is_too_slow_holds_nothing_and_is_told_so() -> None:
     ring.begin(Position(0, 0))
     place = ring.end
     ring.add(event(n) for n in range(1, 4))
-    assert [e.position.micros for e in ring.after(place) or []] == [1, 2, 3]
+    assert [e.position.micros for e in ring.after(place, 9) or []] == [1, 2, 3]
     ring.add([event(4)])
-    assert ring.after(place) is None
-    assert [e.position.micros for e in ring.after(place + 1) or []] == [2, 3, 4]
+    assert ring.after(place, 9) is None
+    assert [e.position.micros for e in ring.after(place + 1, 2) or []] == [2, 3]
     assert ring.place_of(Position(3, 1)) == 3 and ring.place_of(Position(3, 0)) == 2
     assert ring.place_of(Position(0, 0)) is None, "the first has fallen out"
     assert ring.place_of(Position(1, 1)) == 1, "that was the first, and nothing after it is missing"
@@ -215,7 +216,7 @@ async def test_all_who_look_at_the_same_page_are_told_at_the_same_moment() -> No
         pacer.mark({"tasks"})
         began = time.monotonic()
         assert await asyncio.gather(*(ear.hear(5) for ear in ears)) == [{"tasks"}] * 20
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 3  # one by one it would be 7 s
     running.cancel()
 
 

@@ -90,15 +90,17 @@ async def test_a_graph_whose_ids_a_client_chose_is_told_whole(db, looker):
     assert {id for verb, id in await told(looker) if verb == "created"} == {root, first, second}
 
 
-async def test_a_transaction_that_commits_late_is_told_of(db, connect, looker, monkeypatch):
+@pytest.mark.parametrize("writes", ["first", "last"])
+async def test_a_transaction_that_commits_late_is_told_of(db, connect, looker, monkeypatch, writes):
     """However much later than a look goes back: a look sees it under way, and waits for it."""
     monkeypatch.setattr(module, "OVERLAP", timedelta(milliseconds=20))
     other: asyncpg.Connection = await connect()
-    await other.execute("begin")
-    id = await insert(other)
+    await other.execute("begin; select 1")
+    id = await insert(other) if writes == "first" else None
     for _ in range(3):
         assert await told(looker) == []
         await asyncio.sleep(0.05)
+    id = id or await insert(other)
     await other.execute("commit")
     assert await told(looker) == [("created", id)]
     assert await told(looker) == []
@@ -151,6 +153,26 @@ async def test_a_task_that_is_given_back_or_waits_is_told(db, looker, worker):
     await looker.look(1000)
     await worker.wait(task, other)
     assert await told(looker) == [("waits", id)]
+
+
+async def test_a_task_that_starts_and_waits_for_its_children_between_two_looks_is_told(db, looker, worker):
+    id = await insert(db)
+    task = await worker.claim_one()
+    await worker.append(task, 0, "user")
+    child = await insert(db, "other", parent_id=id)
+    await worker.wait(task, child)
+    found = [(event.verb, event.detail) for event in await of_task(looker, id)]
+    assert sorted(found[:3]) == [("created", None), ("message", "a-model"), ("started", "attempt 1")]
+    assert found[3:] == [("waits", None)]
+    assert await told(looker) == []
+
+
+async def test_whose_dependencies_end_is_known(db, looker, worker):
+    parent, other = await insert(db, priority=1), await insert(db)
+    child = await insert(db, "other", depends_on=[parent, other])
+    await worker.complete(await worker.claim_one())
+    await looker.look(1000)
+    assert looker.stirred == {child}
 
 
 async def test_what_a_running_agent_says_and_does_is_told(db, looker, worker):

@@ -40,16 +40,15 @@ class Scraped(Collector):
 
 async def exposition(house: House) -> bytes:
     """The text that a scrape returns; a database that is away is a figure like any other."""
-    metrics = list(of_process(house))
     try:
         load = await load_by_role(house.reads)
         ended = await ended_by_role(house.reads, WINDOW)
     except (TaskqError, OSError):
-        metrics.append(is_up(0))
+        metrics = [is_up(0)]
     else:
-        metrics += [is_up(1), *of_load(load), *of_ended(ended)]
+        metrics = [is_up(1), *of_load(load), *of_ended(ended)]
     registry = CollectorRegistry()
-    for collector in (Scraped(metrics), PROCESS_COLLECTOR, PLATFORM_COLLECTOR):
+    for collector in (Scraped([*metrics, *of_process(house)]), PROCESS_COLLECTOR, PLATFORM_COLLECTOR):
         registry.register(collector)
     return generate_latest(registry)
 

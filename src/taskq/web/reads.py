@@ -12,12 +12,25 @@ from typing import Any
 from taskq import reading
 from taskq.database import Pool, read_queries
 
-QUERIES = reading.QUERIES | {
-    name: query
-    for file in sorted((files("taskq.web") / "queries").iterdir(), key=lambda file: file.name)
-    if file.name.endswith(".sql")
-    for name, query in read_queries(file.read_text(encoding="utf-8")).items()
-}
+
+def statements() -> dict[str, str]:
+    """All that can be asked, by name.
+
+    :raises ValueError: two files have a statement of the same name; one of them would never be sent.
+    """
+    found = dict(reading.QUERIES)
+    for file in sorted((files("taskq.web") / "queries").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            read = read_queries(file.read_text(encoding="utf-8"))
+            if twice := found.keys() & read.keys():
+                raise ValueError(
+                    f"{file.name}: there is a statement of this name already: {', '.join(twice)}"
+                )
+            found |= read
+    return found
+
+
+QUERIES = statements()
 """The statements of reading/queries.sql and of web/queries/*.sql, by name."""
 
 FRESH = 0.5
@@ -64,7 +77,9 @@ class Reads:
     """
 
     def __init__(self, dsn: str, *, size: int = 4, pooled: bool = False, patience: float = 10.0) -> None:
-        self._pool = Pool(dsn, size=size, pooled=pooled, queries=QUERIES, decode_json=True, patience=patience)
+        self._pool = Pool(
+            dsn, size=size, pooled=pooled, queries=QUERIES, decode_json=True, patience=patience, tidy=False
+        )
         self._answers: dict[Hashable, Answer] = {}
         self._changed_at = 0.0
         self.sent = 0

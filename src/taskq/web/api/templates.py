@@ -46,7 +46,7 @@ async def list_templates(call: Call[None, None]) -> Templates:
 @operations.get("/templates/{name:path}", returns=Template, refusals=(404,))
 async def get_template(call: Call[None, None]) -> Template:
     """A saved mission."""
-    row = await call.house.reads.fetch_one("template", name_of(call))
+    row = await call.house.reads.fetch_one("template_row", name_of(call))
     if row is None:
         raise missing(name_of(call))
     return template_of(row)

@@ -1,44 +1,30 @@
-"""The hub: one look at the database for all who listen."""
+"""The hub: whoever wants to hear what happens comes here."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from taskq.errors import TaskqError
-from taskq.web.feed.event import RESET, Event, Position
-from taskq.web.feed.look import Looker, TooMuch, read_back
-from taskq.web.feed.pacer import Ear, Pacer
-from taskq.web.feed.ring import Ring
-from taskq.web.feed.topics import dirtied
+from taskq.web.feed.event import Event, Position
+from taskq.web.feed.look import TooMuch, read_back
+from taskq.web.feed.pacer import Ear
+from taskq.web.feed.poller import PAGES_LIMIT, STREAMS_LIMIT, Poller
 from taskq.web.reads import Reads
 
-log = logging.getLogger(__name__)
-
-INTERVAL = 1.0
-"""Seconds between two looks while something happens."""
-IDLE_INTERVAL = 2.0
-"""… and when nothing has happened for a while; see look.OVERLAP."""
-IDLE_AFTER = 10.0
-AT_ONCE = 0.3
-"""Seconds between two looks at least, however often it is nudged."""
-BACKOFF = (0.25, 0.5, 1.0, 2.0)
-"""Seconds until it looks again after a look that failed, in turn."""
 LINGER = 10.0
 """Seconds for which it goes on looking when nobody listens any more: who changes the page comes back."""
-TICK = 30.0
-"""Seconds after which what shows the course of time is dirty although nothing happens."""
-KEPT = 20_000
-"""Events that are remembered."""
-PAGES_LIMIT, STREAMS_LIMIT = 500, 4000
-"""How much of a kind one look reads while only pages listen, and while somebody hears it all."""
-TOO_OLD = 600.0
-"""Seconds for which what happened is read again for a listener who was away."""
+CHUNK = 500
+"""Events that a stream holds at most while its listener does not read."""
+TOO_OLD = timedelta(minutes=10)
+"""For how long what happened is read again for a listener who was away."""
+SKEW = timedelta(seconds=60)
+"""How far ahead of the last look a listener may have heard; further is another database's time."""
 PULSE = 15.0
 """Seconds after which a listener is told how far the feed is although nothing happens."""
 PATIENCE = 5.0
@@ -46,26 +32,18 @@ PATIENCE = 5.0
 
 
 class Hub:
-    """Tells listeners what happens; looks only while there are any.
+    """Tells listeners what happens; the database is looked at only while there are any.
 
-    A database that cannot be reached is looked at again and again; listeners stay, and when it is back
-    nothing is missing: looks go on from the time of the last one.
+    Listeners stay while the database is away, and miss nothing of what happened meanwhile.
     """
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
-        self._looker: Looker | None = None
-        self._nudged = asyncio.Event()
-        self._begun = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._poller = Poller(reads, lambda: STREAMS_LIMIT if self._streams else PAGES_LIMIT)
+        self._polling: asyncio.Task[None] | None = None
         self._streams = self._pages = 0
         self._left_at = 0.0
-        self._is_lost = False
         self.is_closing = False
-        self.position = Position(0, 0)
-        """How far it has told what happens."""
-        self.ring = Ring(KEPT)
-        self.pacer = Pacer(lambda: reads.sent)
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,25 +52,35 @@ class Hub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
 
     def nudge(self) -> None:
         """Look at once: this process changed something."""
-        self._nudged.set()
+        self._poller.nudge()
 
     def close(self) -> None:
         """Let every listener end: the server does."""
         self.is_closing = True
-        self.ring.wake()
-        self.pacer.wake()
-        self._begun.set()
+        self._poller.ring.wake()
+        self._poller.pacer.wake()
+        self._poller.begun.set()
 
     @property
     def listeners(self) -> int:
         """How many listen: pages and streams."""
         return self._pages + self._streams
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether somebody listens, or did a moment ago."""
+        return self._polling is not None and not self._polling.done()
+
+    @property
+    def position(self) -> Position:
+        """How far it has told what happens."""
+        return self._poller.position
 
     @contextmanager
     def page(self, page: str, topics: frozenset[str]) -> Iterator[Ear]:
@@ -100,7 +88,7 @@ class Hub:
         self._pages += 1
         try:
             self._run()
-            with self.pacer.listen(page, topics) as ear:
+            with self._poller.pacer.listen(page, topics) as ear:
                 yield ear
         finally:
             self._pages -= 1
@@ -117,136 +105,62 @@ class Hub:
             self._streams -= 1
             self._left_at = time.monotonic()
 
+    def _run(self) -> None:
+        """Look, if nobody did."""
+        if not self.is_looking and not self.is_closing:
+            self._polling = asyncio.create_task(self._poller.run(self._is_wanted))
+
+    def _is_wanted(self) -> bool:
+        return self.listeners > 0 or time.monotonic() - self._left_at < LINGER
+
     async def begun(self) -> bool:
         """Wait for the first look: what happens from now on will be told.  False: the database is away."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._begun.wait(), PATIENCE)
-        return self._looker is not None
+            await asyncio.wait_for(self._poller.begun.wait(), PATIENCE)
+        return self._poller.knows
 
     def events(self, after: Position | None, until: float) -> AsyncIterator[tuple[list[Event], Position]]:
-        """What happens from this call on, and how far that tells it, within `stream()`; no events now and
-        then.
+        """What happens from this call on, within `stream()`, and how far that tells it; now and then no
+        events.
 
         :param after: where the listener was; what happened after that comes first.
         :param until: when to end, by time.monotonic().
         """
-        known = None if after is None else self.ring.place_of(after)
-        return self._events(
-            self.ring.end if known is None else known, after if known is None else None, until
-        )
+        ring = self._poller.ring
+        if after is None:
+            return self._events(ring.end, None, until)
+        place = ring.place_of(after) if after.at < self.position.at + SKEW else None
+        return self._events(ring.end, after, until) if place is None else self._events(place, None, until)
 
     async def _events(
         self, place: int, missed: Position | None, until: float
     ) -> AsyncIterator[tuple[list[Event], Position]]:
+        ring = self._poller.ring
         if missed is not None:
             found = await self._read_back(missed)
             yield found, found[-1].position if found else missed
         while not self.is_closing and (left := until - time.monotonic()) > 0:
-            await self.ring.news(place, min(left, PULSE))
-            events = self.ring.after(place)
-            place = self.ring.end
-            yield (
-                [self.reset("too slow: more happened than is kept")] if events is None else events,
-                self.position,
-            )
+            await ring.news(place, min(left, PULSE))
+            events = ring.after(place, CHUNK)
+            if events is None:
+                place = ring.end
+                yield [self.reset("too slow: more happened than is kept")], self.position
+                continue
+            place += len(events)
+            yield events, self.position if place == ring.end else events[-1].position
 
     async def _read_back(self, after: Position) -> list[Event]:
         """What happened after this place, from the database; or that it is too long ago."""
-        looker = self._looker
-        if looker is None or looker.at is None:
-            return [self.reset("the database cannot be reached")]
-        away = (looker.at - after.at).total_seconds()
-        if not -60 < away < TOO_OLD:
-            return [self.reset(f"this was {away:.0f} s ago")]
+        away = self.position.at - after.at
+        if not -SKEW < away < TOO_OLD:
+            return [self.reset(f"this was {away.total_seconds():.0f} s ago")]
         try:
             return await read_back(self._reads, after, STREAMS_LIMIT)
         except TooMuch:
             return [self.reset("too much has happened since")]
+        except (TaskqError, OSError):
+            return [self.reset("what happened since cannot be read")]
 
     def reset(self, why: str) -> Event:
         """The event that says: load everything again."""
-        return Event(str(self.position), self.position.at, RESET, detail=f"{why}: load again what you show")
-
-    def _run(self) -> None:
-        """Look, if nobody did."""
-        self._tasks = [task for task in self._tasks if not task.done()]
-        if not self._tasks and not self.is_closing:
-            self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self.pacer.run())]
-
-    async def _poll(self) -> None:
-        """Look until nobody listens."""
-        failures = 0
-        happened_at = ticked_at = time.monotonic()
-        while self.listeners or time.monotonic() - self._left_at < LINGER:
-            began = time.monotonic()
-            try:
-                if await self._look():
-                    happened_at = began
-                failures = 0
-            except Exception as error:
-                if not failures:
-                    known = isinstance(error, OSError | TimeoutError | TaskqError)
-                    log.warning("the feed cannot look, and goes on trying: %s", error, exc_info=not known)
-                self._is_lost = True
-                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
-                failures += 1
-                continue
-            if began - ticked_at > TICK:
-                ticked_at = began
-                self.pacer.mark({"overview", "roles"})
-            await self._rest(INTERVAL if began - happened_at < IDLE_AFTER else IDLE_INTERVAL, began)
-        self._forget()
-
-    async def _look(self) -> bool:
-        """One look; whether something happened."""
-        events = await self._next()
-        if events:
-            self._reads.forget()
-            self.ring.add(events)
-            self.position = events[-1].position
-        everything = self._is_lost or any(event.verb == RESET for event in events)
-        self._is_lost = False
-        self.pacer.mark(None if everything else dirtied(events))
-        return bool(events)
-
-    async def _next(self) -> list[Event]:
-        """What happened since the last look."""
-        if self._looker is None:
-            looker = Looker(self._reads)
-            recent = await looker.begin()
-            self._begin(looker.position)
-            self._looker = looker
-            self._begun.set()
-            self._reads.forget()
-            self.pacer.mark(dirtied(recent))  # a page may have been read before that, and listens since
-            return []
-        try:
-            events = await self._looker.look(STREAMS_LIMIT if self._streams else PAGES_LIMIT)
-        except TooMuch:
-            self._begin(self._looker.position)
-            return [self.reset("more happens than can be told")]
-        self.position = self._looker.position
-        return events
-
-    def _begin(self, position: Position) -> None:
-        """Know of nothing before this."""
-        self.position = position
-        self.ring.begin(position)
-
-    async def _rest(self, interval: float, began: float) -> None:
-        """Until the next look."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._nudged.wait(), max(began + interval - time.monotonic(), 0.01))
-        if (early := began + AT_ONCE - time.monotonic()) > 0:
-            await asyncio.sleep(early)
-        self._nudged.clear()
-
-    def _forget(self) -> None:
-        """Nobody listens: what happens now is told to nobody, and not known later."""
-        self._looker = None
-        self._begun.clear()
-        self.ring.begins_after = None
-        for task in self._tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
-        self._tasks = []
+        return self._poller.reset(why)

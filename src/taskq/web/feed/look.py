@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,7 +40,9 @@ class Looker:
     reads: Reads
     told: dict[tuple[str, str], datetime] = field(default_factory=dict)
     states: States = field(default_factory=States)
-    running: tuple[list[UUID], list[int]] = ([], [])
+    running: list[UUID] = field(default_factory=list)
+    stirred: set[UUID] = field(default_factory=set)
+    """The tasks of whose dependencies some ended lately: their pages show it."""
     at: datetime | None = None
     """When the last look was: the database's time."""
     oldest: tuple[datetime | None, datetime | None] = (None, None)
@@ -77,7 +79,8 @@ class Looker:
         rows = await look(self.reads, since, limit, self.running)
         moment, before = moment_of(rows), self.at
         self.at, self.oldest = moment["at"], (self.oldest[1], moment["oldest"])
-        self.running = (moment["ids"] or [], moment["leases"] or [])
+        self.running = moment["ids"] or []
+        self.stirred = {row["task_id"] for row in rows if row["kind"] == "stirred"}
         fresh = [*self._untold(rows), *self.states.changes(rows, moment["at"])]
         horizon = since - OVERLAP
         self.told = {key: at for key, at in self.told.items() if at > horizon}
@@ -95,12 +98,10 @@ class Looker:
                 yield row
 
 
-async def look(
-    reads: Reads, since: datetime, limit: int, running: tuple[list[UUID], list[int]] = ([], [])
-) -> list[Row]:
+async def look(reads: Reads, since: datetime, limit: int, running: Sequence[UUID] = ()) -> list[Row]:
     """The rows of the statement `look`."""
     ids = version_7(since), version_7(since + AHEAD)
-    return await reads.send("look", since, limit, *ids, *running)
+    return await reads.send("look", since, limit, *ids, running)
 
 
 def moment_of(rows: Iterable[Row]) -> Row:

@@ -15,6 +15,9 @@ SAVED = 3.0
 """What an idle moment saves for the next, at most, and what a busy one may overdraw."""
 GAP = 1 / 3
 """Seconds between two views that are told, at least."""
+APART = 0.02
+"""Seconds between two who look at the same page, at most: near enough to share a read, and nobody waits in
+a line."""
 PATIENCE = 2.0
 """Seconds after which the next view is told, however much people go about."""
 AGAIN = 1.0
@@ -136,8 +139,10 @@ class Pacer:
             told_at = view.told_at = time.monotonic()
             del self._line[view]
             topics, view.dirty = view.dirty, set()
-            for ear in view.ears:
+            ears = tuple(view.ears)
+            for ear in ears:
                 ear.call(topics)
+                await asyncio.sleep(min(APART, GAP / len(ears)))
 
     def _balance(self) -> float:
         """The statements that may be sent now."""

@@ -55,12 +55,10 @@ class Ring:
         except TimeoutError:
             return
 
-    def after(self, place: int) -> list[Event] | None:
-        """What comes after a place; None when that has fallen out already."""
-        missing = self.end - place
-        if missing > len(self._events):
-            return None
-        return list(islice(self._events, len(self._events) - missing, None))
+    def after(self, place: int, most: int) -> list[Event] | None:
+        """What comes after a place, the first so many of it; None when that has fallen out already."""
+        first = len(self._events) - (self.end - place)
+        return None if first < 0 else list(islice(self._events, first, first + most))
 
     def place_of(self, position: Position) -> int | None:
         """The place after this position; None where it is too old or unknown, and must be read back."""

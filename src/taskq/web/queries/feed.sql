@@ -2,7 +2,7 @@
 
 -- name: look
 -- What happened after $1, and what is now.  $2: how many rows of a kind at most (one more says that there were more).
--- $3, $4: the range of version 7 ids of that time.  $5, $6: what ran at the last look, with its leases.
+-- $3, $4: the range of version 7 ids of that time.  $5: what ran at the last look.
 -- `key` names the happening: who remembers the keys that he has told tells each once.  What is a state (`kind` ends in _is) is
 -- told by comparing it with the last look.  Every part is a range of an index; test_feed_plans.py holds us to it.
 with recursive
@@ -62,9 +62,18 @@ logged as (
   select l.id, l.at, l.task_id, l.line
   from (select * from taskq.logs l order by l.id desc limit $2::integer + 1) l
   where l.at > $1::timestamptz),
+-- what ran, or may have run, and gave its slot back without an event: the children that it waits for tell of it
+gone as (
+  select t.id, t.mission_id, t.parent_id, t.role, t.status, t.attempt, t.started_at, t.worker_id
+  from taskq.tasks t
+  where t.id = any(array(select k.id from unnest($5::uuid[]) k (id)
+                         union select c.parent_id from created c where c.parent_id is not null))
+    and t.lease is null and t.started_at is not null and t.status in ('queued', 'blocked')
+    and not exists (select from noted n where n.id = t.id and n."to" = t.status)),
 touched as (
   select id, mission_id, parent_id, role::text, 'in_progress'::taskq.status as status from running
   union select id, mission_id, parent_id, role::text, status from ended
+  union select id, mission_id, parent_id, role::text, status from gone
   union select id, mission_id, parent_id, role, status from noted where id is not null),
 happened (kind, key, at, verb, task_id, mission_id, parent_id, role, status, actor, detail) as (
   select 'created', t.id::text, t.created_at, 'created', t.id, t.mission_id, t.parent_id, t.role, t.status, t.created_by, t.name
@@ -93,13 +102,20 @@ happened (kind, key, at, verb, task_id, mission_id, parent_id, role, status, act
   select 'ready', d.id || ':' || d.run_at, d.run_at, 'ready', d.id, d.mission_id, d.parent_id, d.role, d.status, null, d.name
   from due d where d.run_at > d.created_at
   union all
-  select 'left', t.id || ':' || k.lease, now(), case t.status when 'queued' then 'released' else 'waits' end, t.id, t.mission_id, t.parent_id,
-         t.role, t.status, null, null
-  from unnest($5::uuid[], $6::bigint[]) k (id, lease) join taskq.tasks t on t.id = k.id
-  where t.lease is null and t.status in ('queued', 'blocked') and not exists (select from noted n where n.id = t.id and n."to" = t.status)
+  select 'started', t.id || ' ' || t.started_at, t.started_at, 'started', t.id, t.mission_id, t.parent_id, t.role, t.status,
+         'worker ' || t.worker_id, 'attempt ' || t.attempt + 1
+  from gone t where t.started_at > $1
+  union all
+  select 'left', t.id || ' ' || t.started_at, now(), case t.status when 'queued' then 'released' else 'waits' end, t.id, t.mission_id,
+         t.parent_id, t.role, t.status, null, null
+  from gone t
+  union all
+  -- no happenings: whose dependencies have ended
+  (select 'stirred', null, e.finished_at, null, d.task_id, null, null, null, null, null, null
+   from ended e join taskq.dependencies d on d.depends_on = e.id where e.has_dependents limit $2)
   union all
   select 'message', t.id || ':' || m.seq, m.created_at, 'message', t.id, t.mission_id, t.parent_id, t.role, t.status, m.role,
-         coalesce(m.model || ': ', '') || coalesce(m.stop_reason, '')
+         nullif(concat_ws(': ', m.model, m.stop_reason), '')
   from touched t cross join lateral (
     select m.seq, m.role, m.model, m.stop_reason, m.created_at from taskq.messages m where m.task_id = t.id order by m.seq desc limit 5) m
   where m.created_at > $1::timestamptz
@@ -131,13 +147,14 @@ happened (kind, key, at, verb, task_id, mission_id, parent_id, role, status, act
   union all
   select 'gate_is', g.provider || '/' || g.model, now(), 'gate_paused', null, null, null, null, null, g.set_by, g.reason
   from taskq.gates g where g.paused_until > now())
-select h.*, null::uuid[] as ids, null::bigint[] as leases, null::timestamptz as oldest, null::boolean as is_more
+select h.*, null::uuid[] as ids, null::timestamptz as oldest, null::boolean as is_more
 from happened h
 union all
 select 'now', null, now(), null, null, null, null, null, null, null, null,
-       (select array_agg(r.id) from running r), (select array_agg(r.lease) from running r),
-       (select min(a.xact_start) from pg_stat_activity a
-        where a.datname = current_database() and a.backend_xid is not null and a.pid <> pg_backend_pid()),
+       (select array_agg(r.id) from running r),
+       -- one that has written nothing yet may write last of all, with the time of its beginning; one that reads for hours is not waited for
+       (select min(case when a.backend_xid is null then greatest(a.xact_start, now() - interval '10 s') else a.xact_start end)
+        from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start is not null),
        $2 < greatest((select count(*) from created), (select count(*) from ended), (select count(*) from noted), (select count(*) from due),
                      (select count(*) from running r where r.started_at > $1), (select count(*) from logged))
 

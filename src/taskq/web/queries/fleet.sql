@@ -16,5 +16,5 @@ from taskq.workers_live w order by w.name, w.id limit 5000
 -- name: template_rows
 select t.name, t.task::text as task, t.created_by, t.updated_at from taskq.templates t order by t.name limit 1000
 
--- name: template
+-- name: template_row
 select t.name, t.task::text as task, t.created_by, t.updated_at from taskq.templates t where t.name = $1

@@ -2,9 +2,9 @@
 
 -- name: throughput
 -- For each bucket of $2 in the last $1: when it begins, what was completed and what failed, how long the line was waited in
--- (p50, p95) and how long an attempt took (p50), in seconds.  Buckets in which nothing ended are there, too.
+-- (p50, p95) and how long an attempt took (p50), in seconds.  Whole buckets, but for the last one; also those in which nothing ended.
 select b.at, coalesce(e.completed, 0) as completed, coalesce(e.failed, 0) as failed, e.wait_p50, e.wait_p95, e.seconds_p50
-from generate_series(date_bin($2::interval, now() - $1::interval, 'epoch'), now(), $2::interval) b (at)
+from generate_series(date_bin($2::interval, now() - $1::interval, 'epoch') + $2::interval, now(), $2::interval) b (at)
 left join (
   select t.at, count(*) filter (where t.status = 'completed') as completed, count(*) filter (where t.status = 'failed') as failed,
          percentile_cont(0.5) within group (order by t.waited) as wait_p50, percentile_cont(0.95) within group (order by t.waited) as wait_p95,
