@@ -38,18 +38,3 @@ select
   (select coalesce(json_agg(x order by x.created_at), '[]') from (
      select t.id, t.name, t.created_at, t.payload ->> 'text' as text
      from taskq.tasks t where t.status = 'queued' and t.role = 'alert' order by t.run_at limit 5) x) as alerts
-
--- name: throughput
--- $1 the window, $2 the width of a bucket: what ended in each, how long it had waited, how long it took.
-select b.at, count(t.id) filter (where t.status = 'completed') as completed, count(t.id) filter (where t.status = 'failed') as failed,
-       percentile_cont(0.5) within group (order by extract(epoch from t.started_at - t.run_at)::float8)
-         filter (where t.started_at >= t.run_at) as wait_p50,
-       percentile_cont(0.95) within group (order by extract(epoch from t.started_at - t.run_at)::float8)
-         filter (where t.started_at >= t.run_at) as wait_p95,
-       percentile_cont(0.5) within group (order by extract(epoch from t.finished_at - t.started_at)::float8)
-         filter (where t.status = 'completed') as seconds_p50
-from generate_series(date_bin($2::interval, now() - $1::interval, 'epoch') + $2::interval, now(), $2::interval) b (at)
-left join taskq.tasks t
-  on t.finished_at > now() - $1::interval and date_bin($2::interval, t.finished_at, 'epoch') = b.at and t.status in ('completed', 'failed')
-group by b.at
-order by b.at
