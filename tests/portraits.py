@@ -1,4 +1,4 @@
-"""How a page looks: photographed in light, in dark and on a phone, without a serious fault and without sideways scrolling."""
+"""How a page looks: in light, in dark and on a phone, without a serious fault or sideways scrolling."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ async def portray(page: Page, path: str, name: str) -> None:
     await see(page, PHONE)
     await photograph(page, f"{name}-phone")
     await see(page, DESK)
+    await page.goto(path)  # axe leaves styles in the page, which the policy would not let move with a morph
 
 
 async def see(page: Page, size: tuple[int, int]) -> None:

@@ -29,9 +29,11 @@ async def test_an_empty_ledger_says_what_it_is_for(http: httpx2.AsyncClient) -> 
 async def test_each_filter_narrows_the_ledger(http: httpx2.AsyncClient, db: asyncpg.Connection) -> None:
     await populate(db)
 
+    select = "select count(*) from taskq.tool_calls where "
+
     async def counts(query: str, condition: str) -> None:
         page = await http.get(f"/audit?{query}")
-        real = await db.fetchval(f"select count(*) from taskq.tool_calls where {condition}")
+        real = await db.fetchval(select + condition)
         assert len(calls(page)) == min(real, 50) and real > 0, query
 
     await counts("status=error", "status = 'error'")
@@ -77,7 +79,8 @@ async def test_odd_addresses_and_hostile_text_are_harmless(
 ) -> None:
     id = await queue.enqueue("scribe", name=HOSTILE)
     await db.execute(
-        "insert into taskq.tool_calls (task_id, call_id, turn, place, tool, actor, effect, status, input, output, attempt, finished_at)"
+        "insert into taskq.tool_calls (task_id, call_id, turn, place, tool, actor, effect, status, input,"
+        " output, attempt, finished_at)"
         " values ($1, $2, 1, 0, $2, $2, 'read', 'error', $2, $2, 1, now())",
         id,
         HOSTILE,

@@ -20,12 +20,10 @@ from test_web_acts import http, words_of
 from web_world import HOSTILE, PAUSED, UNPLAYED, populate
 
 __all__ = ["http"]
-NOTHING: dict[str, Any] = dict.fromkeys(("alerts", "stuck", "gates", "roles", "workers"), []) | {
-    "orphaned": 0
-}
+NOTHING: dict[str, Any] = {"alerts": [], "stuck": [], "gates": [], "roles": [], "workers": [], "orphaned": 0}
 ROLE: dict[str, Any] = {
-    "role": "resize", "ready": 0, "scheduled": 0, "workers": 1, "slots": 4, "oldest_ready": None, "paused": False,
-    "paused_by": None, "paused_why": None, "paused_at": None,
+    "role": "resize", "ready": 0, "scheduled": 0, "workers": 1, "slots": 4, "oldest_ready": None,
+    "paused": False, "paused_by": None, "paused_why": None, "paused_at": None,
 }  # fmt: skip
 
 

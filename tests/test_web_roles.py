@@ -91,13 +91,13 @@ async def test_pausing_a_role_asks_for_a_reason_and_holds_its_tasks_back(
     assert 'aria-invalid="true"' in refused.text
     sent = await http.post("/roles/resize/pause", data={"reason": "the disk is full"})
     assert sent.status_code == 303 and sent.headers["location"] == "/roles#role-resize"
-    assert await worker.exchange(want=1) == []
+    assert not [task for task in await worker.exchange(want=1) if task["id"]]
     assert f"paused by {OPERATOR}" in row(await http.get("/roles"), "resize")
     assert "the disk is full" in row(await http.get("/roles"), "resize")
     assert "It is paused already, by ada" in words_of(await http.get("/roles/resize/pause"))
     assert "1 task can run as soon as it is resumed" in words_of(await http.get("/roles/resize/resume"))
     await http.post("/roles/resize/resume", data={"reason": "a new disk"})
-    assert len(await worker.exchange(want=1)) == 1
+    assert [task["role"] for task in await worker.exchange(want=1) if task["id"]]
     noted = await db.fetch("select verb, actor, reason from taskq.events where role = 'resize' order by id")
     assert [tuple(event) for event in noted] == [
         ("pause_role", OPERATOR, "the disk is full"),
@@ -120,9 +120,9 @@ async def test_a_role_of_any_name_can_be_paused(
 ) -> None:
     for name in ("team/resize", "größe & form?", HOSTILE):
         await queue.enqueue(name)
-        page = await http.get("/roles")
-        assert "<script>alert(" not in page.text
-    hrefs = [href for href in re.findall(r'href="(/roles/[^"]+/pause)"', page.text)]
+    page = await http.get("/roles")
+    assert "<script>alert(" not in page.text
+    hrefs = re.findall(r'href="(/roles/[^"]+/pause)"', page.text)
     assert len(hrefs) == 3
     for href in hrefs:
         assert (await http.post(href, data={"reason": "x"})).status_code == 303

@@ -1,4 +1,4 @@
-"""The table of tasks: its address is its state, its pages hold each task once, and many can be acted on at once."""
+"""The table of tasks: its address is its state, its pages hold each task once, many are acted on at once."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ async def test_each_filter_narrows_the_table(http: httpx2.AsyncClient, db: async
         assert page.status_code == 200, query
         return set(ids(page))
 
+    select = "select id from taskq.tasks where "
+
     async def real(condition: str, *args: Any) -> set[UUID]:
-        return {row["id"] for row in await db.fetch(f"select id from taskq.tasks where {condition}", *args)}
+        return {row["id"] for row in await db.fetch(select + condition, *args)}
 
     assert await found("status=blocked") == await real("status = 'blocked'")
     assert await found("status=blocked&status=awaiting_approval") == await real(
