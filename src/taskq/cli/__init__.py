@@ -5,7 +5,7 @@
     enqueue   enqueue, with graph    ids      parts of ids
     look      list, explain, roles   values   durations, JSON, payloads
     show      show, with details     output   JSON, tables, colours; text, times
-    act       cancel … complete      tree     a mission as a tree: node, layout, follow
+    act       cancel … complete      tree     a mission as a tree: node, follow
     role      role pause, resume     tokens   token create, list, revoke
     admin     migrate, tend, verify  demo     demo, a package
     limits    budget, gate

@@ -59,8 +59,9 @@
     if (csrf) event.detail.ctx.request.headers["X-CSRF-Token"] = csrf;
   });
   // What its reader has unfolded stays unfolded; a page that could not be had leaves the one that is there.
-  document.addEventListener("htmx:before:morph:attr", (event) => {
-    if (event.detail.attrName === "open" && event.target.matches("details")) event.preventDefault();
+  // (htmx tells extensions of what it morphs, and dispatches no event.)
+  htmx.registerExtension("unfolded", {
+    htmx_before_morph_attr: (element, { attrName }) => !(attrName === "open" && element.matches("details")),
   });
   document.addEventListener("htmx:before:response", (event) => {
     const { ctx } = event.detail, to = ctx.response.headers.get("HX-Redirect");
