@@ -14,7 +14,14 @@ from taskq.web.render import page
 FRESH = 1.0
 DAY = 30.0
 """Seconds for which the figures of a day are true enough."""
-NOTHING = {"completed": 0, "failed": 0, "seconds_p50": None, "cost": None, "turns": 0, "kinds": []}
+NOTHING: dict[str, Any] = {
+    "completed": 0,
+    "failed": 0,
+    "seconds_p50": None,
+    "cost": None,
+    "turns": 0,
+    "kinds": [],
+}
 """The day of a role that did nothing."""
 
 

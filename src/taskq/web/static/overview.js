@@ -4,6 +4,7 @@
   const plots = new Map();
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const soft = (name, share) => `color-mix(in srgb, ${colour(name)} ${share}%, transparent)`;
+  const solid = (name) => `color-mix(in srgb, ${colour(name)} 72%, ${colour("card")})`;
   const read = () => JSON.parse(document.getElementById("curves-data").textContent);
   const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
@@ -44,7 +45,7 @@
     throughput: {
       data: (d) => [d.at, d.at.map((_, i) => d.completed[i] + d.failed[i]), d.completed],
       series: () => [["failed"], ["completed"]].map(([name]) => ({
-        fill: colour(name), stroke: colour(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.72, 30], radius: 0.15 }) })),
+        fill: solid(name), stroke: solid(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.72, 30], radius: 0.15 }) })),
       axis: (value) => value.toLocaleString(), steps: COUNTS,
       words: (u, at) => `${u.data[2][at]} completed, ${u.data[1][at] - u.data[2][at]} failed`,
     },

@@ -64,8 +64,21 @@
     htmx_before_morph_attr: (element, { attrName }) => !(attrName === "open" && element.matches("details")),
   });
   document.addEventListener("htmx:before:response", (event) => {
-    const { ctx } = event.detail;
+    const { ctx } = event.detail, to = ctx.response.headers.get("HX-Redirect");
+    const there = to && new URL(to, location.href);
+    if (there && there.pathname + there.search === location.pathname + location.search) {
+      event.preventDefault();   // a browser does not load the page that it shows again for a place in it
+      byId("dialog").close();
+      if (there.hash) location.hash = there.hash;
+      refresh();
+    }
     if (ctx.sourceElement === main() && ctx.response.status >= 500) event.preventDefault();
+  });
+  // A text area that somebody pulled larger has a style of its own, which the policy does not let move to the next form.
+  document.addEventListener("htmx:before:swap", (event) => {
+    const target = event.detail.ctx?.target;
+    if (target instanceof Element && target.closest("[data-form], dialog"))
+      for (const element of target.querySelectorAll("[style]")) element.removeAttribute("style");
   });
 
   // ---- dialogs, menus, copying ------------------------------------------------------------------------------------
