@@ -319,6 +319,7 @@ async def test_a_person_dispatches_a_mission_in_a_browser(dsn: str, db: asyncpg.
         await page.get_by_role("button", name="Dry run").click()
         await page.get_by_text("Nothing was written").wait_for()
         await no_serious_fault(page)
+        await page.evaluate("scrollTo(0, 0)")
         await photograph(page, "new-dark")
         await page.evaluate("document.documentElement.dataset.theme = 'light'")
         await photograph(page, "new-light")

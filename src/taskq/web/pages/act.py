@@ -19,6 +19,8 @@ from taskq.web.house import house_of
 from taskq.web.problems import Refused
 from taskq.web.render import page, pretty
 
+MANY = 2000
+"""More tasks than that are not counted."""
 BACK = frozenset({"/approvals"})
 """Where a form may lead back to, besides the task."""
 Handler = Callable[[Request], Awaitable[Response]]
@@ -73,7 +75,7 @@ async def ask(
         conflict = f"“{verb.title}” does not fit a task that is {subject.status.replace('_', ' ')}."
     moved: list[dict[str, Any]] = []
     if fits and verb.cascade is not None:
-        moved = await house_of(request).reads.fetch(verb.cascade[0], subject.id, fresh=0)
+        moved = await house_of(request).reads.fetch(verb.cascade[0], subject.id, MANY, fresh=0)
     return page(
         request,
         "act.html",
@@ -85,6 +87,7 @@ async def ask(
         fits=fits,
         will=verb.will(subject) if fits else "",
         moved=moved,
+        many=MANY,
         conflict=conflict,
         others=[other for other in possible(subject) if other is not verb],
         back=back_of(form, subject.id),
