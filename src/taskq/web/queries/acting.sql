@@ -42,8 +42,11 @@ limit 20
 with recursive young (id) as (
   select $1::uuid
   union
-  select t.id from young y join taskq.tasks t on t.parent_id = y.id
-  where t.status = 'cancelled' and t.error = taskq.with_parent(y.id) and t.id = any(taskq.brood(y.id))),
+  select t.id
+  from young y cross join lateral (
+    select o.id from taskq.tasks o
+    where o.parent_id = y.id and o.status = 'cancelled' and o.error = taskq.with_parent(y.id) offset 0) t
+  where t.id = any(taskq.brood(y.id))),
 fallen (id) as (
   select id from young
   union

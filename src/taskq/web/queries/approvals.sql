@@ -13,19 +13,16 @@ personal as (
   where q.role is not null
     and not exists (select from taskq.roles r where r.name = q.role)
     and not exists (select from taskq.workers_live w where q.role = any(w.roles))),
-awaits as (
-  select t.id
+asked as (
+  select t.id, t.role, t.mission_id, coalesce(t.heartbeat_at, t.run_at) as since   -- a parked one was running until then
   from taskq.tasks t
   where t.status = 'awaiting_approval' and t.status <> 'queued' and t.lease is null and t.finished_at is null
   union all
-  select t.id
+  select t.*
   from personal p cross join lateral (
-    select o.id from taskq.tasks o
+    select o.id, o.role, o.mission_id, o.run_at from taskq.tasks o
     where o.status = 'queued' and o.role = p.role and o.run_at <= clock_timestamp() and o.started_at is null
     order by o.priority desc, o.run_at limit 500) t),
-asked as (
-  select t.id, t.role, t.mission_id, coalesce((select max(e.at) from taskq.events e where e.task_id = t.id and e.verb = 'park'), t.run_at) as since
-  from awaits a join taskq.tasks t using (id)),
 chosen as (
   select a.id, a.since, count(*) over () as total from asked a
   where ($1::text is null or a.role = $1) and ($2::uuid is null or a.mission_id = $2)
