@@ -176,7 +176,11 @@ class Pool:
         self._dsn, self._size, self._queries = dsn, size, queries
         self._options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {}
         if patience is not None and not pooled:
-            self._options["server_settings"] = {"statement_timeout": f"{patience * 1000:.0f}"}
+            self._options["server_settings"] = {
+                "statement_timeout": f"{patience * 1000:.0f}",
+                # what people filter by decides which index is the right one
+                "plan_cache_mode": "force_custom_plan",
+            }
         if decode_json:
             self._options["init"] = decode_json_columns
         self._pool: asyncpg.Pool | None = None

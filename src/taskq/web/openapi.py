@@ -24,6 +24,7 @@ PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 FORMATS = {
     "uuid": {"type": "string", "format": "uuid"},
     "str": {"type": "string"},
+    "path": {"type": "string", "minLength": 1, "maxLength": 200},
     "int": {"type": "integer"},
 }
 
@@ -64,7 +65,7 @@ def described(operation: Operation, schemas: dict[int, Any], components: dict[st
         "responses": {
             str(operation.status): {
                 "description": phrase(operation.status),
-                "content": {"application/json": {"schema": schemas[id(operation.returns)]}},
+                "content": {operation.media_type: {"schema": schemas[id(operation.returns)]}},
             },
             **{str(status): refusal for status, refusal in sorted(refusals.items())},
         },

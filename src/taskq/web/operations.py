@@ -59,6 +59,7 @@ class Operation:
     :param body: the type of the JSON body; None for none.
     :param returns: the type of the answer.
     :param refusals: the statuses that it may refuse with, besides those that all have.
+    :param media_type: what the answer is; of a stream, each message of which is what it `returns`.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     status: int = 200
     refusals: tuple[int, ...] = ()
+    media_type: str = "application/json"
 
     @property
     def name(self) -> str:

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from taskq.errors import Conflict, InvalidTask, LeaseLost, NoSuchTask, NotAnArrow, NotMigrated
 
 CONTENT_TYPE = "application/problem+json"
-API = "/api/"
+FOR_PROGRAMS = ("/api/", "/live", "/metrics", "/healthz", "/readyz")
+"""Where programs read what comes back: errors are problems there, and nobody is sent to a login page."""
 PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$?\.?(?P<where>[^`]*)`)?$", re.DOTALL)
 log = logging.getLogger("taskq.web")
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -51,8 +52,8 @@ def invalid(error: Exception) -> Refused:
     found = PLACE.match(str(error))
     assert found is not None
     message, field = found["what"], found["where"] or ""
-    if not field and (named := re.search(r"field `(\w+)`", message)):
-        field = named[1]
+    if named := re.search(r"field `([^`]*)`", message):
+        field = f"{field}.{named[1]}".removeprefix(".")
     return Refused(422, message, [FieldError(field, message)])
 
 
@@ -92,6 +93,11 @@ def answer(problem: Problem) -> Response:
     return Response(msgspec.json.encode(problem), problem.status, headers, CONTENT_TYPE)
 
 
+def is_for_programs(path: str) -> bool:
+    """Whether programs ask for this path, not people."""
+    return path.startswith(FOR_PROGRAMS)
+
+
 def handler(page: Handler) -> Handler:
     """Answers errors of the API with a problem, and of pages with what `page` makes of it."""
 
@@ -99,7 +105,7 @@ def handler(page: Handler) -> Handler:
         problem = problem_of(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        if request.url.path.startswith(API):
+        if is_for_programs(request.url.path):
             response = answer(problem)
             if isinstance(error, HTTPException) and error.headers:
                 response.headers.update(error.headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -20,6 +21,8 @@ from taskq.web.access import visitor_of
 
 THEMES = ("auto", "light", "dark")
 MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+HEADING = re.compile(r"(?<=</h)[1-6](?=>)|(?<=<h)[1-6](?=>)")
+"""The headings of others' texts stand below those of the page."""
 
 
 def page(request: Request, template: str, /, status: int = 200, **about: Any) -> HTMLResponse:
@@ -58,6 +61,7 @@ def templates() -> Environment:
     found.filters.update(
         ago=ago,
         since=since,
+        lasted=lasted,
         took=took,
         short=short,
         money=money,
@@ -107,6 +111,11 @@ def rough(length: timedelta) -> str:
         if seconds >= begin:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds // 1:.0f} s"
+
+
+def lasted(seconds: float | None) -> str:
+    """So many seconds, in one unit."""
+    return "" if seconds is None else rough(timedelta(seconds=seconds))
 
 
 def moment(then: datetime | str) -> datetime:
@@ -162,7 +171,7 @@ def percent(share: float | None) -> str:
 
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it stays text, and links lead only where links may."""
-    return Markup(MARKDOWN.render(text))
+    return Markup(HEADING.sub(lambda level: str(min(int(level[0]) + 3, 6)), MARKDOWN.render(text)))
 
 
 def pretty(value: Any) -> str:

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const RETRY = [500, 1000, 2000, 5000];
-  const CALM = 1000;   // a page is not changed more often than once in so many milliseconds
+  const CALM = 1;   // a page is not changed more often than once in so many seconds, or as many as it says itself
   const byId = (id) => document.getElementById(id);
   const main = () => byId("main");
 
@@ -20,7 +20,7 @@
   // What must stay as it is in a page that is fetched again says hx-morph-skip.
   function refresh() {
     clearTimeout(due);
-    const wait = refreshed + CALM - Date.now();
+    const wait = refreshed + 1000 * (main()?.dataset.calm || CALM) - Date.now();
     if (wait > 0) { due = setTimeout(refresh, wait); return; }
     refreshed = Date.now();
     if (main()) htmx.trigger(main(), "refresh");
@@ -31,7 +31,8 @@
     if (source) source.close();
     const topics = (main()?.dataset.topics || "").split(" ").filter(Boolean);
     if (!topics.length) return say("idle", "not live");
-    source = new EventSource("/live?" + new URLSearchParams(topics.map((topic) => ["topic", topic])));
+    const page = location.pathname + location.search;   // whoever looks at the same page is told at the same moment
+    source = new EventSource("/live?" + new URLSearchParams([...topics.map((topic) => ["topic", topic]), ["page", page]]));
     source.onopen = () => {
       if (failures) refresh();   // whatever was missed is in the page that is fetched now
       failures = 0;
@@ -41,6 +42,7 @@
     source.onerror = () => {
       source.close();
       say("lost", "reconnecting …");
+      if (failures) refresh();   // the session may be over: then the answer leads to the login
       timer = setTimeout(listen, RETRY[Math.min(failures++, RETRY.length - 1)]);
     };
   }
@@ -57,8 +59,9 @@
     if (csrf) event.detail.ctx.request.headers["X-CSRF-Token"] = csrf;
   });
   // What its reader has unfolded stays unfolded; a page that could not be had leaves the one that is there.
-  document.addEventListener("htmx:before:morph:attr", (event) => {
-    if (event.detail.attrName === "open" && event.target.matches("details")) event.preventDefault();
+  // (htmx tells extensions of what it morphs, and dispatches no event.)
+  htmx.registerExtension("unfolded", {
+    htmx_before_morph_attr: (element, { attrName }) => !(attrName === "open" && element.matches("details")),
   });
   document.addEventListener("htmx:before:response", (event) => {
     const { ctx } = event.detail;
@@ -114,21 +117,22 @@
   });
 
   // ---- rows that are selected -------------------------------------------------------------------------------------
-  // [data-select-all] selects the named boxes of its form; [data-selected] shows how many are.
+  // [data-select-all] selects the named boxes of its form; [data-selected] shows how many are,
+  // and [data-for-selected] is of use only when there are any.
   function count(form) {
     const boxes = [...form.querySelectorAll('tbody input[type="checkbox"]')];
     const chosen = boxes.filter((box) => box.checked).length;
     const all = form.querySelector("[data-select-all]");
     if (all) { all.checked = chosen > 0 && chosen === boxes.length; all.indeterminate = chosen > 0 && chosen < boxes.length; }
     for (const place of form.querySelectorAll("[data-selected]")) place.textContent = chosen ? `${chosen} selected` : "";
-    form.toggleAttribute("data-has-selected", chosen > 0);
+    for (const button of form.querySelectorAll("[data-for-selected]")) button.disabled = !chosen;
   }
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form");
     if (event.target.matches("[data-select-all]"))
       for (const box of form.querySelectorAll('tbody input[type="checkbox"]')) box.checked = event.target.checked;
     if (form?.querySelector("[data-select-all]")) count(form);
-    if (event.target.matches("select[data-submit]")) form.requestSubmit();
+    if (form?.matches("[data-submit-on-change]") && event.target.matches("select, [type=checkbox]")) form.requestSubmit();
   });
   const recount = () => document.querySelectorAll("form:has([data-select-all])").forEach(count);
   document.addEventListener("htmx:after:swap", recount);
