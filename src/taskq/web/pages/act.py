@@ -13,10 +13,10 @@ from starlette.routing import Route
 
 from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow
 from taskq.web.access import visitor_of
+from taskq.web.access.visitor import require
 from taskq.web.acts import VERBS, Act, Subject, Verb, find_subject, possible
 from taskq.web.forms import FORM_LIMIT, Form, an_id, read_form
 from taskq.web.house import house_of
-from taskq.web.problems import Refused
 from taskq.web.render import page, pretty
 
 MANY = 2000
@@ -75,7 +75,7 @@ async def ask(
         conflict = f"“{verb.title}” does not fit a task that is {subject.status.replace('_', ' ')}."
     moved: list[dict[str, Any]] = []
     if fits and verb.cascade is not None:
-        moved = await house_of(request).reads.fetch(verb.cascade[0], subject.id, MANY, fresh=0)
+        moved = await house_of(request).reads.send(verb.cascade[0], subject.id, MANY)
     return page(
         request,
         "act.html",
@@ -101,8 +101,7 @@ async def subject_of(request: Request) -> Subject:
     :raises Refused: the visitor may not act.
     :raises NoSuchTask: there is none.
     """
-    if not visitor_of(request).may("operate"):
-        raise Refused(403, "acting on tasks takes a token with the scope operate")
+    require(request, "operate")
     id: UUID = request.path_params["id"]
     found = await find_subject(house_of(request).reads, id)
     if found is None:
