@@ -323,6 +323,10 @@ async def test_a_person_dispatches_a_mission_in_a_browser(dsn: str, db: asyncpg.
         await photograph(page, "new-dark")
         await page.evaluate("document.documentElement.dataset.theme = 'light'")
         await photograph(page, "new-light")
+        await page.route("**/new", lambda route: route.fulfill(status=503, body="away"))
+        await page.get_by_role("button", name="Dispatch").click()
+        await page.get_by_text("The server answered 503.").wait_for()
+        await page.unroute("**/new")
         await page.get_by_role("button", name="Dispatch").click()
         await page.wait_for_url("**/missions/*")
     made = await db.fetch(
