@@ -15,6 +15,7 @@ from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow
 from taskq.web.access import visitor_of
 from taskq.web.access.visitor import require
 from taskq.web.acts import VERBS, Act, Subject, Verb, find_subject, possible
+from taskq.web.arguments import shown
 from taskq.web.forms import FORM_LIMIT, Form, an_id, read_form
 from taskq.web.house import house_of
 from taskq.web.render import page, pretty
@@ -51,17 +52,17 @@ def send(verb: Verb) -> Handler:
             return await ask(request, verb, subject, form)
         house = house_of(request)
         try:
-            shown = await verb.do(Act(house.queue, subject, form, given, visitor_of(request).actor))
+            done = await verb.do(Act(house.queue, subject, form, given, visitor_of(request).actor))
         except NotAnArrow as refusal:
             house.reads.forget()
             return await ask(request, verb, await subject_of(request), form, conflict=str(refusal))
         except InvalidTask as refusal:
             form.refuse(last_field(verb), str(refusal))
-            shown = None
-        if shown is None:
+            done = None
+        if done is None:
             return await ask(request, verb, subject, form)
         house.changed()
-        return leave(request, form, shown)
+        return leave(request, form, done)
 
     return handle
 
@@ -88,6 +89,7 @@ async def ask(
         will=verb.will(subject) if fits else "",
         moved=moved,
         many=MANY,
+        arguments=[] if subject.question is None else shown(subject.question.arguments),
         conflict=conflict,
         others=[other for other in possible(subject) if other is not verb],
         back=back_of(form, subject.id),
@@ -130,12 +132,12 @@ def back_of(form: Form, id: UUID) -> str:
     return back if back.partition("?")[0] in BACK else f"/tasks/{id}"
 
 
-def leave(request: Request, form: Form, shown: UUID) -> Response:
+def leave(request: Request, form: Form, id: UUID) -> Response:
     """On to the task; or back to where the form was opened, to what is next there."""
-    to = back_of(form, shown)
+    to = back_of(form, id)
     if not to.startswith("/tasks/"):
         following = an_id(form.text("next"))
-        to += f"{'&' if '?' in to else '?'}done={shown}" + (f"#a-{following}" if following else "")
+        to += f"{'&' if '?' in to else '?'}done={id}" + (f"#a-{following}" if following else "")
     if request.headers.get("hx-request") == "true":
         return Response(status_code=200, headers={"HX-Redirect": to})
     return RedirectResponse(to, 303)
