@@ -227,13 +227,16 @@ async def test_a_person_answers_in_a_browser_and_what_he_types_is_not_taken_from
         await page.goto("/approvals")
         await no_serious_fault(page)
         await photograph(page, "approvals-dark")
+        await queue.enqueue("human", {"question": "Which logo?"}, name="Which logo")
+        await page.get_by_role("heading", name="Which logo").wait_for()  # live
         answer = page.locator(".item").first.get_by_label("Your answer")
         await answer.fill("Section 4 must go.")
-        await page.evaluate("htmx.trigger('#main', 'refresh')")
+        await queue.enqueue("human", {"question": "Which font?"}, name="Which font")
         await page.locator("#held").wait_for()
         await expect(answer).to_have_value("Section 4 must go.")
         await page.locator(".item").first.get_by_role("button", name="Complete").click()
         await page.get_by_text("was completed by").wait_for()
+        await page.get_by_role("heading", name="Which font").wait_for()
         assert await page.evaluate("document.activeElement.className") == "card item"  # the next one
     row = await db.fetchrow(
         "select result from taskq.tasks where role = 'legal-review' and status = 'completed'"

@@ -21,7 +21,7 @@ from taskq.web.problems import Refused
 
 FORM_LIMIT: Final = 1024 * 1024
 """Bytes of a form at most; the routes of forms refuse more."""
-FIELDS: Final = 2000
+FIELDS: Final = 1000
 """Fields of a form at most."""
 KIND: Final = "application/x-www-form-urlencoded"
 MISSING: Final = "This is needed."

@@ -80,5 +80,5 @@ class Subject:
 
 async def find_subject(reads: Reads, id: UUID) -> Subject | None:
     """The task as it is now; None when there is none."""
-    row = await reads.fetch_one("subject", id, fresh=0)
-    return None if row is None else Subject(row)
+    rows = await reads.send("subject", id)
+    return Subject(rows[0]) if rows else None

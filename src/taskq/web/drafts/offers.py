@@ -77,7 +77,7 @@ class Offers:
 
 async def find_offers(reads: Reads) -> Offers:
     """What can be offered now."""
-    [row] = await reads.fetch("offers", fresh=2.0, stale=10.0)
+    [row] = await reads.fetch("offers", fresh=2.0)
     globs = sorted({glob for role in row["roles"] for glob in role["repositories"]})
     here = await asyncio.to_thread(on_this_machine, globs) if globs else []
     known = list(dict.fromkeys([*row["checkouts"], *here]))

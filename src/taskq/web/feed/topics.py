@@ -37,8 +37,8 @@ def topics_of(event: Event) -> Iterator[str]:
         yield from SPOKEN[event.verb]
         return
     yield from COUNTS
-    if event.verb not in ("created", "started", "completed") or event.status == "awaiting_approval":
-        yield "approvals"
+    if event.verb not in ("started", "completed") or event.status == "awaiting_approval":
+        yield "approvals"  # what was created may be for a person to do
 
 
 def dirtied(events: Iterable[Event]) -> set[str]:

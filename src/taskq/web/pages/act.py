@@ -13,12 +13,15 @@ from starlette.routing import Route
 
 from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow
 from taskq.web.access import visitor_of
+from taskq.web.access.visitor import require
 from taskq.web.acts import VERBS, Act, Subject, Verb, find_subject, possible
+from taskq.web.arguments import shown
 from taskq.web.forms import FORM_LIMIT, Form, an_id, read_form
 from taskq.web.house import house_of
-from taskq.web.problems import Refused
 from taskq.web.render import page, pretty
 
+MANY = 2000
+"""More tasks than that are not counted."""
 BACK = frozenset({"/approvals"})
 """Where a form may lead back to, besides the task."""
 Handler = Callable[[Request], Awaitable[Response]]
@@ -49,17 +52,17 @@ def send(verb: Verb) -> Handler:
             return await ask(request, verb, subject, form)
         house = house_of(request)
         try:
-            shown = await verb.do(Act(house.queue, subject, form, given, visitor_of(request).actor))
+            done = await verb.do(Act(house.queue, subject, form, given, visitor_of(request).actor))
         except NotAnArrow as refusal:
             house.reads.forget()
             return await ask(request, verb, await subject_of(request), form, conflict=str(refusal))
         except InvalidTask as refusal:
             form.refuse(last_field(verb), str(refusal))
-            shown = None
-        if shown is None:
+            done = None
+        if done is None:
             return await ask(request, verb, subject, form)
         house.changed()
-        return leave(request, form, shown)
+        return leave(request, form, done)
 
     return handle
 
@@ -73,7 +76,7 @@ async def ask(
         conflict = f"“{verb.title}” does not fit a task that is {subject.status.replace('_', ' ')}."
     moved: list[dict[str, Any]] = []
     if fits and verb.cascade is not None:
-        moved = await house_of(request).reads.fetch(verb.cascade[0], subject.id, fresh=0)
+        moved = await house_of(request).reads.send(verb.cascade[0], subject.id, MANY)
     return page(
         request,
         "act.html",
@@ -85,6 +88,8 @@ async def ask(
         fits=fits,
         will=verb.will(subject) if fits else "",
         moved=moved,
+        many=MANY,
+        arguments=[] if subject.question is None else shown(subject.question.arguments),
         conflict=conflict,
         others=[other for other in possible(subject) if other is not verb],
         back=back_of(form, subject.id),
@@ -98,8 +103,7 @@ async def subject_of(request: Request) -> Subject:
     :raises Refused: the visitor may not act.
     :raises NoSuchTask: there is none.
     """
-    if not visitor_of(request).may("operate"):
-        raise Refused(403, "acting on tasks takes a token with the scope operate")
+    require(request, "operate")
     id: UUID = request.path_params["id"]
     found = await find_subject(house_of(request).reads, id)
     if found is None:
@@ -128,12 +132,12 @@ def back_of(form: Form, id: UUID) -> str:
     return back if back.partition("?")[0] in BACK else f"/tasks/{id}"
 
 
-def leave(request: Request, form: Form, shown: UUID) -> Response:
+def leave(request: Request, form: Form, id: UUID) -> Response:
     """On to the task; or back to where the form was opened, to what is next there."""
-    to = back_of(form, shown)
+    to = back_of(form, id)
     if not to.startswith("/tasks/"):
         following = an_id(form.text("next"))
-        to += f"{'&' if '?' in to else '?'}done={shown}" + (f"#a-{following}" if following else "")
+        to += f"{'&' if '?' in to else '?'}done={id}" + (f"#a-{following}" if following else "")
     if request.headers.get("hx-request") == "true":
         return Response(status_code=200, headers={"HX-Redirect": to})
     return RedirectResponse(to, 303)

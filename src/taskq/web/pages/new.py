@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from taskq.errors import InvalidTask
 from taskq.web.access import visitor_of
+from taskq.web.access.visitor import require
 from taskq.web.drafts import Draft, check, draft_of, find_offers, graph_of, limits_of, send, template_of
 from taskq.web.drafts.sending import Once
 from taskq.web.forms import FORM_LIMIT, MISSING, an_id, read_form
@@ -28,13 +29,13 @@ sent: Once[UUID | None] = Once()
 async def new(request: Request) -> Response:
     """The form: empty, from a template, or with what the address says."""
     house = house_of(request)
-    allow(request)
+    require(request, "dispatch")
     draft = Draft.blank(**{name: request.query_params.get(name, "") for name in START})
     if name := request.query_params.get("template"):
-        saved = await house.reads.fetch_one("template", name, fresh=0)
-        if saved is None:
+        saved = await house.reads.send("template", name)
+        if not saved:
             raise Refused(404, f"there is no template “{name}”")
-        draft = draft_of(saved["task"])
+        draft = draft_of(saved[0]["task"])
         draft.form.typed["template"] = [name]
     return await show(request, draft, fresh=0)
 
@@ -42,7 +43,7 @@ async def new(request: Request) -> Response:
 async def post(request: Request) -> Response:
     """What the button says: one task more or less, a dry run, a template, or the mission itself."""
     house = house_of(request)
-    allow(request)
+    require(request, "dispatch")
     draft = Draft.read(await read_form(request))
     do, _, place = draft.form.text("do").partition(".")
     match do:
@@ -67,13 +68,13 @@ async def post(request: Request) -> Response:
 
 async def preview(request: Request) -> Response:
     """The side of the form alone: the tasks as JSON, the objectives as they will be read."""
-    allow(request)
+    require(request, "dispatch")
     return await show(request, Draft.read(await read_form(request)), template="preview.html")
 
 
 async def tasks(request: Request) -> Response:
     """Options: the tasks that somebody may mean who types this."""
-    allow(request)
+    require(request, "dispatch")
     asked = request.query_params.get("find", "").strip()[:200]
     pattern = asked.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("\x00", "")
     rows = await house_of(request).reads.fetch("found", pattern, fresh=2.0) if pattern else []
@@ -160,12 +161,6 @@ async def dispatch(request: Request, draft: Draft, graph: list[dict[str, Any]]) 
     root = await sent.do(key, deed, counts=bool)
     house.changed()
     return root
-
-
-def allow(request: Request) -> None:
-    """:raises Refused: the visitor may not put tasks in."""
-    if not visitor_of(request).may("dispatch"):
-        raise Refused(403, "putting tasks in takes a token with the scope dispatch")
 
 
 def leave(request: Request, to: str) -> Response:

@@ -19,46 +19,67 @@ from taskq.tasks t
 where t.id = $1
 
 -- name: falls
--- What is cancelled with a task: what it spawned, and what cannot run without it; the first 20, and how many.
+-- What is cancelled with a task: what it spawned, and what cannot run without it; the first 20, and how many ($2 at most).
+-- `offset 0` has each step look its edges up by their index: a hash join would scan the tables once for every step.
+with recursive doomed (id) as (
+  select unnest(taskq.brood($1) || $1::uuid)
+  union
+  select f.id
+  from doomed p
+    cross join lateral (select d.task_id from taskq.dependencies d
+                        where d.depends_on = p.id and d.on_failure = 'fail' and not d.met offset 0) d
+    cross join lateral (select t.id from taskq.tasks t where t.id = d.task_id and t.status = 'blocked' offset 0) f),
+bounded as materialized (select id from doomed limit $2 + 1)
 select t.id, t.role, t.name, t.status, count(*) over () as total
-from (select taskq.brood($1) as ids) b join taskq.tasks t on t.id = any(b.ids || taskq.doom(b.ids || $1::uuid))
-where t.finished_at is null
+from bounded s cross join lateral (
+  select * from taskq.tasks o where o.id = s.id and o.finished_at is null and o.id <> $1 offset 0) t
 order by t.created_at, t.id
 limit 20
 
 -- name: rises
 -- What a retry revives with a task: the children that were cancelled with it, and what fell because of them or of it,
--- but for what has another dependency down that stays down.
+-- but for what has another dependency down that stays down; the first 20, and how many ($2 at most).
 with recursive young (id) as (
   select $1::uuid
   union
-  select t.id from young y join taskq.tasks t on t.parent_id = y.id
-  where t.status = 'cancelled' and t.error = taskq.with_parent(y.id) and t.id = any(taskq.brood(y.id))),
+  select t.id
+  from young y cross join lateral (
+    select o.id from taskq.tasks o
+    where o.parent_id = y.id and o.status = 'cancelled' and o.error = taskq.with_parent(y.id) offset 0) t
+  where t.id = any(taskq.brood(y.id))),
 fallen (id) as (
   select id from young
   union
   select t.id
-  from fallen f join taskq.dependencies d on d.depends_on = f.id join taskq.tasks t on t.id = d.task_id
-  where d.on_failure = 'fail' and not d.met and t.error_kind = 'dependency_failed' and t.status in ('failed', 'cancelled')),
+  from fallen f
+    cross join lateral (select d.task_id from taskq.dependencies d
+                        where d.depends_on = f.id and d.on_failure = 'fail' and not d.met offset 0) d
+    cross join lateral (select o.id from taskq.tasks o where o.id = d.task_id
+                          and o.error_kind = 'dependency_failed' and o.status in ('failed', 'cancelled') offset 0) t),
+bounded as materialized (select id from fallen limit $2 + 1),
 held (id) as (
-  select d.task_id
-  from fallen f join taskq.dependencies d on d.task_id = f.id join taskq.tasks p on p.id = d.depends_on
-  where d.on_failure = 'fail' and not d.met and p.status in ('failed', 'cancelled')
-    and f.id not in (select id from young) and p.id not in (select id from fallen)
+  select b.id
+  from bounded b
+  where b.id not in (select id from young) and exists (
+    select from taskq.dependencies d cross join lateral (
+      select o.id from taskq.tasks o where o.id = d.depends_on and o.status in ('failed', 'cancelled') offset 0) p
+    where d.task_id = b.id and d.on_failure = 'fail' and not d.met and p.id not in (select id from bounded))
   union
   select d.task_id
-  from held h join taskq.dependencies d on d.depends_on = h.id join fallen f on f.id = d.task_id
-  where d.on_failure = 'fail' and not d.met and f.id not in (select id from young))
+  from held h cross join lateral (
+    select e.task_id from taskq.dependencies e
+    where e.depends_on = h.id and e.on_failure = 'fail' and not e.met offset 0) d
+  where d.task_id in (select id from bounded) and d.task_id not in (select id from young))
 select t.id, t.role, t.name, t.status, count(*) over () as total
-from taskq.tasks t
-where t.id in (select id from fallen except select id from held) and t.id <> $1
+from (select id from bounded except select id from held) s cross join lateral (
+  select * from taskq.tasks o where o.id = s.id and o.id <> $1 offset 0) t
 order by t.created_at, t.id
 limit 20
 
 -- name: follows
--- What waits for a task, one step away; the first 20, and how many.
+-- What waits for a task, one step away; the first 20, and how many ($2 at most).
 select t.id, t.role, t.name, t.status, count(*) over () as total
-from taskq.dependencies d join taskq.tasks t on t.id = d.task_id
-where d.depends_on = $1 and not d.met and t.status = 'blocked'
+from (select d.task_id from taskq.dependencies d where d.depends_on = $1 and not d.met limit $2 + 1) d
+  cross join lateral (select * from taskq.tasks o where o.id = d.task_id and o.status = 'blocked' offset 0) t
 order by t.created_at, t.id
 limit 20

@@ -73,6 +73,11 @@
       refresh();
     }
     if (ctx.sourceElement === main() && ctx.response.status >= 500) event.preventDefault();
+    // An answer without the form (logged out, the database away) must not take what was typed.
+    if (ctx.sourceElement.matches("[hx-post]") && ![200, 409, 422].includes(ctx.response.status)) {
+      event.preventDefault();
+      complain(ctx.sourceElement, `The server answered ${ctx.response.status}. Nothing was done, and what you typed is still here.`);
+    }
   });
   // A text area that somebody pulled larger has a style of its own, which the policy does not let move to the next form.
   document.addEventListener("htmx:before:swap", (event) => {
@@ -80,6 +85,16 @@
     if (target instanceof Element && target.closest("[data-form], dialog"))
       for (const element of target.querySelectorAll("[style]")) element.removeAttribute("style");
   });
+  document.addEventListener("htmx:error", (event) =>
+    complain(event.detail.ctx?.sourceElement, "The server cannot be reached. What you typed is still here: send it again."));
+  function complain(form, words) {
+    if (!form?.matches("form")) return;
+    const there = form.querySelector("[data-complaint]") || document.createElement("p");
+    Object.assign(there, { className: "alert danger", role: "alert", textContent: words });
+    there.dataset.complaint = "";
+    const actions = form.querySelectorAll(".actions");
+    if (actions.length) actions[actions.length - 1].before(there); else form.append(there);
+  }
 
   // ---- dialogs, menus, copying ------------------------------------------------------------------------------------
   // Links with data-dialog show their page's form in the dialog; where there is none, they lead to the page.
