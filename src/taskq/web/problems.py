@@ -104,8 +104,8 @@ def handler(page: Handler) -> Handler:
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        if is_for_programs(request.url.path):
+            log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+        if is_for_programs(request.scope["path"]):
             response = answer(problem)
             if isinstance(error, HTTPException) and error.headers:
                 response.headers.update(error.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import quote_from_bytes
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -42,6 +43,8 @@ class Access:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if not scope["query_string"].isascii():  # some servers let such bytes pass, and URLs cannot hold them
+            scope = {**scope, "query_string": quote_from_bytes(scope["query_string"], "%&=+").encode()}
         request = Request(scope, receive)
         request.state.visitor, request.state.fresh = NOBODY, None
         try:
