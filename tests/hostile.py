@@ -18,31 +18,44 @@ from starlette.types import ASGIApp, Message
 
 SCRIPT = "<script>alert(1)</script>"
 TEXTS = [
-    "", " ", "\t\r\n", "null", "0", "-1", "true", "[]", "{}", "%", "%s%n%x", "%L %I %s", "{0}{x}", "{{7*7}}",
-    "';drop table taskq.tasks;--", "' or '1'='1", "1); select pg_sleep(9);--", "\\'; --", "$1", "$$", "{a,b}",
-    SCRIPT, '"><img src=x onerror=alert(1)>', "javascript:alert(1)", "</title><svg/onload=alert(1)>", "<!--",
-    "../../../../etc/passwd", "..\\..\\windows", "%2e%2e%2f", "/", "//", ".", "..", "/etc/passwd\0.png", '{"a":1}',
-    "\0", "a\0b", "\x7f", "\x1b[31m", "\ufeff", "\u202e", "\ufffe", "é", "𝔘𝔫𝔦", "🏳️‍🌈", "İ", "ß" * 200, "a" * 201,
-    "a" * 70_000, "file:///etc/passwd", "2026-01-01", "0000-00-00T00:00:00Z", "2026-02-30T25:61:61Z", "infinity",
-    "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "-infinity", "NaN", "1e400", "1e-400", "0x10",
+    "", " ", "\t\r\n", "null", "0", "-1", "true", "[]", "{}", "%", "%s%n%x", "%L %I %s", "{0}{x}",
+    "{{7*7}}",
+    "';drop table taskq.tasks;--", "' or '1'='1", "1); select pg_sleep(9);--", "\\'; --", "$1", "$$",
+    "{a,b}",
+    SCRIPT, '"><img src=x onerror=alert(1)>', "javascript:alert(1)", "</title><svg/onload=alert(1)>",
+    "<!--",
+    "../../../../etc/passwd", "..\\..\\windows", "%2e%2e%2f", "/", "//", ".", "..",
+    "/etc/passwd\0.png", '{"a":1}',
+    "\0", "a\0b", "\x7f", "\x1b[31m", "\ufeff", "\u202e", "\ufffe", "é", "𝔘𝔫𝔦", "🏳️‍🌈", "İ", "ß" * 200,
+    "a" * 201,
+    "a" * 70_000, "file:///etc/passwd", "2026-01-01", "0000-00-00T00:00:00Z", "2026-02-30T25:61:61Z",
+    "infinity",
+    "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "-infinity", "NaN", "1e400",
+    "1e-400", "0x10",
     "1_000", "１２", "99999999999999999999", "-9223372036854775809", "not-a-uuid", "${7*7}", "]]>",
     "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
     "{00000000000000000000000000000000}", "W10", "WyJhIl0", "WzFd",
     "WyIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDAiXQ",
 ]  # fmt: skip
 NUMBERS = [
-    0, -1, 1, 500, 501, 2**15, 2**31, 2**31 - 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**40, 1.5, 1e308, -1e308,
+    0, -1, 1, 500, 501, 2**15, 2**31, 2**31 - 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**40, 1.5, 1e308,
+    -1e308,
     5e-324, -0.0,
 ]  # fmt: skip
 RAW = [
-    b"1e400", b"-1e400", b"NaN", b"Infinity", b"-", b"01", b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\u0000"',
-    b'"\xff\xfe"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b"'a'", b"undefined", b"[1,]", b"{",
+    b"1e400", b"-1e400", b"NaN", b"Infinity", b"-", b"01", b'"\\ud800"', b'"\\udc00\\ud800"',
+    b'"\\u0000"',
+    b'"\xff\xfe"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf4\x90\x80\x80"', b"'a'", b"undefined",
+    b"[1,]", b"{",
     b"[" * 9_000 + b"]" * 9_000, b'{"a":' * 9_000 + b"1" + b"}" * 9_000, b'"', b"1" * 10_000, b"\x00",
 ]  # fmt: skip
 TYPES = [
-    "application/json", "application/json; charset=utf-8", "Application/JSON", "application/json;charset=utf-7",
-    "text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "a" * 5000, "*/*", "\xff",
-    "multipart/form-data; boundary=x", "application/xml", "application/problem+json", "application/json\x01",
+    "application/json", "application/json; charset=utf-8", "Application/JSON",
+    "application/json;charset=utf-7",
+    "text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "a" * 5000, "*/*",
+    "\xff",
+    "multipart/form-data; boundary=x", "application/xml", "application/problem+json",
+    "application/json\x01",
 ]  # fmt: skip
 METHODS = [
     "GET",
@@ -71,11 +84,12 @@ ENDS = [
     "/" + "a" * 9000,
 ]
 QUERIES = [
-    b"%", b"%ff=%fe", b"&&&", b"=", b"a=%00", b"\xff\xfe", b"cursor=%ed%a0%80", b"a" * 70_000, b"&" * 3000,
+    b"%", b"%ff=%fe", b"&&&", b"=", b"a=%00", b"\xff\xfe", b"cursor=%ed%a0%80", b"a" * 70_000,
+    b"&" * 3000,
 ]  # fmt: skip
 FORMS = [
     b"", b"--x\r\n\r\n--x--",
-    b'--x\r\ncontent-disposition: form-data; name="a"; filename="../../x"\r\n\r\n' + b"\xff" * 100 + b"\r\n--x--\r\n",
+    b'--x\r\ncontent-disposition: form-data; name="a"; filename="../../x"\r\n\r\n\xff\xff\r\n--x--\r\n',
 ]  # fmt: skip
 
 
@@ -140,7 +154,8 @@ class Attacker:
         parts = []
         for part in target.path.split("/"):
             if part.startswith("{"):
-                name = self._one(self._known) if self._random.random() < 0.7 else self._text()
+                known = self._known if ":int}" not in part else [str(n) for n in NUMBERS[:8]]
+                name = self._one(known) if self._random.random() < 0.7 else self._text()
                 parts.append(
                     quote(
                         name.encode("utf-8", "surrogatepass"),
@@ -155,7 +170,7 @@ class Attacker:
         return path.encode("ascii", "ignore")
 
     def _query(self, target: Target) -> bytes:
-        if self._random.random() < 0.4:
+        if self._random.random() < (0.4 if target.query else 0.9):
             return b""
         if self._random.random() < 0.1:
             return self._one(QUERIES)
@@ -171,7 +186,12 @@ class Attacker:
     def _json_body(self, target: Target) -> tuple[str, bytes]:
         if self._random.random() < 0.1:
             return "application/json", self._one([*RAW, b"", b"null", b"[]", b"{}", b'"a"', b"1"])
-        body = {name: self._value(name) for name in target.fields if self._random.random() < 0.6}
+        chosen = [name for name in target.fields if self._random.random() < 0.6]
+        wrong = set(chosen) if self._random.random() < 0.4 else {self._one([*target.fields, ""])}
+        body = {
+            name: self._value(name) if name in wrong else plausible(name, self._random, self._known)
+            for name in chosen
+        }
         text = json.dumps(body, ensure_ascii=self._random.random() < 0.5).encode("utf-8", "surrogatepass")
         if body and self._random.random() < 0.15:
             name = json.dumps(self._one(list(body))).encode()
