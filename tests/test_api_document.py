@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mission_control import serving
 from taskq.web.api import OPERATIONS
+from taskq.web.openapi import document
+from taskq.web.operations import PREFIX
 from web_client import make_token
 
 TESTS = Path(__file__).parent
@@ -38,6 +40,28 @@ async def test_schemathesis_finds_nothing_that_the_document_does_not_say(dsn: st
     assert run.returncode == 0, text
     tested = re.search(r"Tested: (\d+)", text)
     assert tested and int(tested[1]) == len([o for o in OPERATIONS if not NO_END.endswith(o.path)]), text
+
+
+def test_every_operation_is_in_the_reference_and_no_other() -> None:
+    text = (TESTS.parent / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| ([A-Z]+) \| `(/\S*)` \| (\w*) \| (.*) \|$", text, re.MULTILINE)
+    declared = [
+        (method.upper(), path.removeprefix(PREFIX), described["x-scope"] or "", described["summary"])
+        for path, methods in document(OPERATIONS)["paths"].items()
+        for method, described in methods.items()
+    ]
+    missing = [
+        f"| {m} | `{p}` | {s} | {words} |" for m, p, s, words in declared if (m, p, s, words) not in shown
+    ]
+    assert not missing, "\n".join(missing)
+    assert sorted(shown) == sorted(declared)
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
+    names = [operation.name for operation in OPERATIONS]
+    assert len(names) == len(set(names))
+    for operation in OPERATIONS:
+        assert operation.description.endswith("."), operation.name
 
 
 def path() -> str:

@@ -53,7 +53,7 @@ def described(operation: Operation, schemas: dict[int, Any], components: dict[st
     said: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
-        "summary": operation.description.partition("\n")[0],
+        "summary": " ".join(operation.description.partition("\n\n")[0].split()),
         "description": operation.description,
         "parameters": [*path_parameters(operation), *query_parameters(operation, schemas, components)],
         "responses": {

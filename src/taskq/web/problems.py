@@ -74,6 +74,8 @@ def problem_of(error: Exception) -> Problem:
             return Refused(503, f"two transactions met; send it again: {error}").problem
         case NotMigrated():
             return Refused(503, str(error)).problem
+        case ConnectionError() if "statement timeout" in str(error):
+            return Refused(503, "the database took too long; ask for less, or again later").problem
         case ConnectionError():
             return Refused(503, "the database cannot be reached; it is tried again at every request").problem
         case _:
