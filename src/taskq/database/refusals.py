@@ -101,7 +101,7 @@ class Refusal:
         if self.state == "23503" and (field := self._field()):
             message = f"there is no task that {field} names"
         if self.constraint == "tasks_pkey":
-            message = "there is a task with this id already"
+            message = "a task with this id already exists"
         if self.state == "23505" and self.constraint == "one_live_task_per_dedup_key":
             message = "a live task has the same dedup_key; taskq.enqueue would return it"
         if BY_SQLSTATE.get(self.state) is NotMigrated:

@@ -1,4 +1,4 @@
-"""Bodies that are too large are refused, before they are read or while they come, by an answer like any other."""
+"""Bodies that are too large are refused, before they are read or while they come."""
 
 from __future__ import annotations
 
