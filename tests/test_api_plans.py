@@ -80,6 +80,7 @@ async def test_a_page_of_a_mission_reads_the_mission(explained: Explained) -> No
     for query, args in (
         ("newest_places", newest(mission=root)),
         ("mission_nodes", (root, 5001)),
+        ("mission_sums", ([root],)),
         ("mission_spend", (root,)),
     ):
         found = await plans(explained, query, *args)
