@@ -89,6 +89,8 @@ class Refusal:
         """The column that it speaks of: named by the server, or in the name of the constraint."""
         if self.column or not self.constraint:
             return self.column
+        if self.constraint == "tasks_pkey":
+            return "id"
         return next((name for name in COLUMNS if name in self.constraint), None)
 
     def _line(self) -> str:
@@ -96,6 +98,10 @@ class Refusal:
         message = self.message
         if self.state == "23514" and self.constraint:
             message = f"refused, since this must hold: {self.constraint.replace('_', ' ')}"
+        if self.state == "23503" and (field := self._field()):
+            message = f"there is no task that {field} names"
+        if self.constraint == "tasks_pkey":
+            message = "a task with this id already exists"
         if self.state == "23505" and self.constraint == "one_live_task_per_dedup_key":
             message = "a live task has the same dedup_key; taskq.enqueue would return it"
         if BY_SQLSTATE.get(self.state) is NotMigrated:

@@ -24,6 +24,7 @@ from taskq.web.house import House
 from taskq.web.openapi import shipped
 from taskq.web.operations import PREFIX, routes
 from taskq.web.problems import Refused, handler
+from taskq.web.sizes import Sized
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes of a request's body at most: a graph of some thousand tasks."""
@@ -60,9 +61,8 @@ def create_app(house: House, place: Place = PRIVATE) -> Starlette:
             Mount("/static", StaticFiles(directory=str(files("taskq.web") / "static")), name="static"),
             Route("/favicon.ico", lambda _request: RedirectResponse("/static/icon.svg")),
         ],
-        middleware=[access],
+        middleware=[Middleware(Sized, limit=BODY_LIMIT, on_error=on_error), access],
         exception_handlers=dict.fromkeys((HTTPException, Refused, TaskqError, Exception), on_error),
-        max_body_size=BODY_LIMIT,
     )
     app.state.house = house
     return app

@@ -74,6 +74,8 @@ def problem_of(error: Exception) -> Problem:
             return Refused(503, f"two transactions met; send it again: {error}").problem
         case NotMigrated():
             return Refused(503, str(error)).problem
+        case ConnectionError() if "statement timeout" in str(error):
+            return Refused(503, "the database took too long; ask for less, or again later").problem
         case ConnectionError():
             return Refused(503, "the database cannot be reached; it is tried again at every request").problem
         case _:
@@ -104,8 +106,8 @@ def handler(page: Handler) -> Handler:
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        if is_for_programs(request.url.path):
+            log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+        if is_for_programs(request.scope["path"]):
             response = answer(problem)
             if isinstance(error, HTTPException) and error.headers:
                 response.headers.update(error.headers)

@@ -38,7 +38,7 @@ class NewTask(Body):
     on_dependency_failure: Literal["fail", "run", "wait"] = "fail"
     requires_approval: bool = False
     max_attempts: Annotated[int, Meta(ge=1, le=32767)] | None = None
-    timeout: Annotated[float, Meta(gt=0, le=10 * 365 * 86400, description="Seconds.")] | None = None
+    timeout: Annotated[float, Meta(ge=0.001, le=10 * 365 * 86400, description="Seconds.")] | None = None
     dedup_key: (
         Annotated[
             str,

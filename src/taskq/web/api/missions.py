@@ -16,6 +16,7 @@ from taskq.web.api.task import Spend
 from taskq.web.criticalpath import Step, longest
 from taskq.web.cursors import cursor_of, place_of
 from taskq.web.operations import Call, Operations
+from taskq.web.reads import Reads
 
 operations = Operations("missions")
 
@@ -63,11 +64,22 @@ async def list_missions(call: Call[MissionQuery, None]) -> MissionPage:
     """The missions, newest first: roots with descendants, and those that agents play."""
     limit, cursor = call.query.limit, call.query.cursor
     below = None if cursor is None else place_of(cursor, tuple[UUID])[0]
-    rows = await call.house.reads.fetch("mission_rows", below, limit + 1, fresh=2.0)
+    rows = await call.house.reads.fetch("mission_rows", below, limit + 1, fresh=1.0)
+    sums = await spent(call.house.reads, rows[:limit])
     return MissionPage(
-        missions=[shaped(Mission, row) for row in rows[:limit]],
+        missions=[shaped(Mission, {**row, **sums[row["id"]]}) for row in rows[:limit]],
         next=cursor_of(rows[limit - 1]["id"]) if len(rows) > limit else None,
     )
+
+
+async def spent(reads: Reads, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Mapping[str, Any]]:
+    """What these missions spent.  What has ended spends no more: it is counted once, and again later."""
+    over = [row["id"] for row in rows if row["finished_at"] is not None]
+    under_way = [row["id"] for row in rows if row["finished_at"] is None]
+    found = await reads.fetch("mission_sums", over, fresh=60.0, stale=3600.0) if over else []
+    if under_way:
+        found += await reads.fetch("mission_sums", under_way, fresh=1.0)
+    return {row["id"]: row for row in found}
 
 
 class Node(Shape):

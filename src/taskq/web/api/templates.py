@@ -39,14 +39,14 @@ class Kept(Shape):
 @operations.get("/templates", returns=Templates)
 async def list_templates(call: Call[None, None]) -> Templates:
     """The saved missions."""
-    rows = await call.house.reads.fetch("template_rows")
+    rows = await call.house.reads.fetch("kept_templates")
     return Templates(templates=[template_of(row) for row in rows])
 
 
 @operations.get("/templates/{name:path}", returns=Template, refusals=(404,))
 async def get_template(call: Call[None, None]) -> Template:
     """A saved mission."""
-    row = await call.house.reads.fetch_one("template_row", name_of(call))
+    row = await call.house.reads.fetch_one("kept_template", name_of(call))
     if row is None:
         raise missing(name_of(call))
     return template_of(row)

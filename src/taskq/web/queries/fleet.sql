@@ -13,8 +13,8 @@ order by o.role limit 5000
 select w.id, w.name, w.roles, w.concurrency, w.version, w.draining, w.trouble, w.started_at, w.heartbeat_at, w.running
 from taskq.workers_live w order by w.name, w.id limit 5000
 
--- name: template_rows
+-- name: kept_templates
 select t.name, t.task::text as task, t.created_by, t.updated_at from taskq.templates t order by t.name limit 1000
 
--- name: template_row
+-- name: kept_template
 select t.name, t.task::text as task, t.created_by, t.updated_at from taskq.templates t where t.name = $1

@@ -28,7 +28,7 @@ mission as (
    order by t.id desc limit $2)),
 shown as (select id from mission order by id desc limit $2)
 select s.id, r.role, r.name, r.status::text, r.created_by, c.created_at, case when c.total = c.ended then c.finished_at end as finished_at,
-       c.total, c.counts, c.done / c.total as progress, u.cost, u.tokens, u.turns, b.cost::float8 as budget
+       c.total, c.counts, c.done / c.total as progress, b.cost::float8 as budget
 from shown s
 left join taskq.tasks r on r.id = s.id
 cross join lateral (
@@ -39,15 +39,21 @@ cross join lateral (
   from (select t.status, count(*) as n, count(t.finished_at) as ended, min(t.created_at) as created_at, max(t.finished_at) as finished_at,
                coalesce(sum(t.progress) filter (where t.finished_at is null), 0) as under_way
         from taskq.tasks t where t.id = any(i.ids) group by t.status) x) c
-cross join lateral (
-  select coalesce(sum(m.cost), 0)::float8 as cost, count(*) as turns,
-         coalesce(sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-           + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)), 0)::bigint as tokens
-  from taskq.messages m where m.role = 'assistant' and m.task_id = any(i.ids)) u
 left join taskq.budgets b on b.scope = 'mission' and b.key = s.id::text
 where c.total > 0
 order by s.id desc
+
+-- name: mission_sums
+-- What these missions ($1) spent, by their messages.
+select s.id, coalesce(sum(m.cost), 0)::float8 as cost, count(m.task_id) as turns,
+       coalesce(sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
+         + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
+         + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)), 0)::bigint as tokens
+from unnest($1::uuid[]) s (id) left join lateral (
+  select * from taskq.messages m
+  where m.role = 'assistant'
+    and m.task_id = any(array(select t.id from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id) || s.id)) m on true
+group by s.id
 
 -- name: mission_nodes
 -- The tasks of mission $1, $2 at most, with what they depend on among themselves and elsewhere.
