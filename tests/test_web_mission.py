@@ -86,12 +86,8 @@ async def test_missions_are_filtered_by_state_and_text(
         assert len(headings(await http.get("/missions", params={"text": text}))) >= 1, text
     assert headings(await http.get("/missions?text=caf%25")) == []
     assert "No mission matches" in (await http.get("/missions?text=nowhere")).text
-    for wrong in (
-        "state=lost",
-        "after=yesterday",
-        "after=2026-01-01_x",
-        "after=2026-01-01T00:00:00_" + str(ended),
-    ):
+    no_zone = f"after=2026-01-01T00:00:00_{ended}"
+    for wrong in ("state=lost", "after=yesterday", "after=2026-01-01_x", no_zone):
         assert (await http.get(f"/missions?{wrong}")).status_code == 422
 
 
@@ -199,10 +195,8 @@ async def test_a_mission_too_large_to_draw_is_a_list_of_what_has_not_ended_first
 
 async def test_what_people_and_models_wrote_stays_text(http: httpx2.AsyncClient, queue: Queue) -> None:
     root = await mission(queue, HOSTILE, payload={"objective": HOSTILE}, created_by=HOSTILE)
-    for address in (
-        "/missions",
-        *(f"/missions/{root}?view={view}" for view in ("graph", "timeline", "list")),
-    ):
+    views = [f"/missions/{root}?view={view}" for view in ("graph", "timeline", "list")]
+    for address in ("/missions", *views):
         page = await http.get(address)
         assert page.status_code == 200
         assert "<script>alert" not in page.text and "<img src=x" not in page.text, address

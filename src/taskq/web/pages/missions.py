@@ -52,7 +52,7 @@ async def missions(request: Request) -> Response:
 
 
 async def spending(reads: Reads, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Mapping[str, Any]]:
-    """What these missions cost. What has ended costs no more: it is counted once, and looked at again later."""
+    """What these missions cost. What has ended costs no more: it is counted once and kept for a while."""
     over = [row["id"] for row in rows if is_over(row)]
     under_way = [row["id"] for row in rows if not is_over(row)]
     found = await reads.fetch("page_missions_spent", over, fresh=60.0, stale=3600.0) if over else []
