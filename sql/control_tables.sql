@@ -88,9 +88,15 @@ comment on column taskq.tool_calls.amended_input is 'What ran in place of input,
 alter table taskq.events add column role text;
 comment on column taskq.events.role is 'To which role, where it is no single task.';
 
+-- the ledger in the order of time: calls are rare, beside what they do
+create index tool_calls_by_time on taskq.tool_calls (proposed_at);
+
 -- a feed in the order of time, and its last day
 create index events_by_time on taskq.events (at);
 
 -- What finished lately, for the figures of a day and for pruning.  A btree entry for each finished task would cost several
 -- times as much: rows finish nearly in the order in which they lie.
 create index finishes on taskq.tasks using brin (finished_at) with (pages_per_range = 16);
+
+-- the ledger of all tasks in the order of time: a page of it is looked for among all calls otherwise
+create index calls_by_time on taskq.tool_calls (proposed_at, task_id, call_id);

@@ -182,7 +182,7 @@ async def test_the_list_is_filtered_by_the_time_of_creation(http, db) -> None:
 async def test_a_text_is_looked_for_page_by_page_however_rare_it_is(http, monkeypatch) -> None:
     from taskq.web.api import listing
 
-    monkeypatch.setattr(listing, "WINDOW", 3)
+    monkeypatch.setattr(listing, "TEXT_WINDOW", 3)
     for number in range(8):
         await create(http, name=f"task {number}")
     first = (await http.get(f"{API}/tasks", params={"text": "task 0"})).json()

@@ -259,7 +259,7 @@ async def test_a_form_leads_back_to_known_pages_only(
 ) -> None:
     id = await queue.enqueue("resize")
     done = await http.post(f"/tasks/{id}/retry", data={"back": back})
-    assert done.headers["location"] == (to or f"/tasks/{id}")
+    assert done.headers["location"] == (f"{to}&done={id}" if to else f"/tasks/{id}")
 
 
 async def test_the_dialog_is_told_where_to_go(http: httpx2.AsyncClient, queue: Queue) -> None:

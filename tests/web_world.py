@@ -296,9 +296,10 @@ def add_mission(world: World, name: str) -> None:
         {step: uuid7(begun + timedelta(milliseconds=n), world.rng) for n, step in enumerate(STEPS)}
     )
     statuses = stage_of(stage)
-    end = begun
+    ends: dict[str, datetime] = {}
     for step, (role, needs) in STEPS.items():
         status = statuses[step]
+        begin = max([begun, *(ends[need] for need in needs)])
         row = world.task(
             role,
             begun,
@@ -326,14 +327,15 @@ def add_mission(world: World, name: str) -> None:
                 met=status != "blocked",
             )
         if status in ("completed", "failed", "in_progress"):
-            end = add_run(world, row, end)
+            ends[step] = add_run(world, row, begin)
+            continue
         elif status == "awaiting_approval":
-            add_call_to_approve(world, row, end)
+            add_call_to_approve(world, row)
         elif status == "queued":
-            row["run_at"] = max(end, world.ago(minutes=2))
+            row["run_at"] = max(begin, world.ago(minutes=2))
         elif status == "cancelled":
             row |= {
-                "finished_at": end + timedelta(minutes=2),
+                "finished_at": begin + timedelta(minutes=2),
                 "error_kind": "cancelled",
                 "error": "cancelled by ada: the board wants the figures by region",
             }
@@ -347,8 +349,7 @@ def add_mission(world: World, name: str) -> None:
                 reason="the board wants the figures by region",
                 role=None,
             )
-        if status == "failed" and row.get("error_kind") == "dependency_failed":
-            row["finished_at"] = end + timedelta(seconds=1)
+        ends[step] = begin
     for scope, key, cost in (("mission", mission.root, 2.5), ("task", mission.tasks["backend"], 1.0)):
         world.add(
             "budgets",
@@ -431,7 +432,7 @@ def add_run(world: World, row: dict[str, Any], begin: datetime) -> datetime:
         started += length / 3 + timedelta(seconds=15)
         row["run_at"] = started - timedelta(seconds=0.4)
     if running:
-        started = max(started, world.ago(minutes=rng.uniform(1, 12)))
+        started = min(max(started, world.ago(minutes=rng.uniform(3, 12))), world.ago(minutes=2))
     row |= {"attempt": failures + (row["status"] != "failed") or 1, "started_at": started}
     if failures and row["status"] != "completed":
         row |= {"error_kind": kind, "error": message}
@@ -577,7 +578,7 @@ def add_conversation(world: World, row: dict[str, Any], begin: datetime, end: da
             )
 
 
-def add_call_to_approve(world: World, row: dict[str, Any], begin: datetime) -> None:
+def add_call_to_approve(world: World, row: dict[str, Any]) -> None:
     """An agent that wants to do what a person must allow first."""
     started = world.ago(minutes=22)
     row |= {"attempt": 1, "started_at": started, "worker_id": world.worker(row["role"])}

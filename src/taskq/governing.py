@@ -51,6 +51,17 @@ class Governing:
         """
         return [dict(row) for row in await self._pool.fetch("dispatch")]
 
+    async def save_template(self, name: str, task: Mapping[str, Any], actor: str | None = None) -> None:
+        """Keep a task, or several, under a name for the form; what had that name is replaced.
+
+        :raises InvalidTask: the name is empty, or too long.
+        """
+        await self._pool.fetch_value("save_template", name, encode(task), actor)
+
+    async def drop_template(self, name: str) -> bool:
+        """Take a template away; returns False when there was none of this name."""
+        return bool(await self._pool.fetch_value("drop_template", name))
+
     async def create_token(
         self,
         name: str,

@@ -181,6 +181,12 @@ select taskq.pause_role($1, $2, $3)
 -- name: resume_role
 select taskq.resume_role($1, $2, $3)
 
+-- name: save_template
+select taskq.save_template($1, cast($2 as text)::jsonb, $3)
+
+-- name: drop_template
+select taskq.drop_template($1)
+
 -- name: create_token
 select taskq.create_token($1, $2, $3, $4, $5)
 
@@ -223,3 +229,9 @@ drop schema taskq cascade
 
 -- name: lock_migrations
 select pg_advisory_xact_lock(7731, 1)
+
+-- name: save_template
+select taskq.save_template($1, cast($2 as text)::jsonb, $3)
+
+-- name: drop_template
+select taskq.drop_template($1)

@@ -41,6 +41,14 @@ class Form:
         """A form that nobody has touched yet."""
         return cls({name: [text] if isinstance(text, str) else text for name, text in values.items()})
 
+    def part(self, prefix: str) -> Form:
+        """The fields whose names begin so, without that, as a form of its own."""
+        start = len(prefix)
+        return Form(
+            {name[start:]: texts for name, texts in self.typed.items() if name.startswith(prefix)},
+            {name[start:]: said for name, said in self.errors.items() if name.startswith(prefix)},
+        )
+
     def text(self, name: str) -> str:
         """What was typed in a field; empty where nothing was."""
         return self.typed.get(name, [""])[0]

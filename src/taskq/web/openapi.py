@@ -24,6 +24,7 @@ PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 FORMATS = {
     "uuid": {"type": "string", "format": "uuid"},
     "str": {"type": "string"},
+    "path": {"type": "string", "minLength": 1, "maxLength": 200},
     "int": {"type": "integer"},
 }
 

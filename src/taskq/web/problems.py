@@ -52,8 +52,8 @@ def invalid(error: Exception) -> Refused:
     found = PLACE.match(str(error))
     assert found is not None
     message, field = found["what"], found["where"] or ""
-    if not field and (named := re.search(r"field `(\w+)`", message)):
-        field = named[1]
+    if named := re.search(r"field `([^`]*)`", message):
+        field = f"{field}.{named[1]}".removeprefix(".")
     return Refused(422, message, [FieldError(field, message)])
 
 

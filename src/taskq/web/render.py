@@ -61,6 +61,7 @@ def templates() -> Environment:
     found.filters.update(
         ago=ago,
         since=since,
+        lasted=lasted,
         took=took,
         short=short,
         money=money,
@@ -110,6 +111,11 @@ def rough(length: timedelta) -> str:
         if seconds >= begin:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds // 1:.0f} s"
+
+
+def lasted(seconds: float | None) -> str:
+    """So many seconds, in one unit."""
+    return "" if seconds is None else rough(timedelta(seconds=seconds))
 
 
 def moment(then: datetime | str) -> datetime:

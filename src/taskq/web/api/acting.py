@@ -114,6 +114,40 @@ async def complete_task(call: Call[None, Done]) -> Moved:
     return moved(call, await call.house.queue.complete(call.id, done.result, call.actor, done.error))
 
 
+class Amended(Body):
+    """The payload that it gets."""
+
+    payload: dict[str, Any]
+    reason: Reason | None = None
+
+
+@operations.post("/tasks/{id:uuid}/amend", body=Amended, returns=Moved, **ON_A_TASK)
+async def amend_task(call: Call[None, Amended]) -> Moved:
+    """Replace the payload of a task that has not begun."""
+    amended = call.body
+    return moved(call, await call.house.queue.amend(call.id, amended.payload, amended.reason, call.actor))
+
+
+@operations.post("/tasks/{id:uuid}/decline-call", body=Noted, returns=Moved, **ON_A_TASK)
+async def decline_call(call: Call[None, Noted]) -> Moved:
+    """Refuse the tool call that an agent awaits approval for; it is told why, and goes on."""
+    return moved(call, await call.house.queue.decline_call(call.id, call.body.note, call.actor))
+
+
+class AmendedCall(Body):
+    """The arguments that the call gets in place of the model's."""
+
+    input: dict[str, Any]
+    note: Reason | None = None
+
+
+@operations.post("/tasks/{id:uuid}/amend-call", body=AmendedCall, returns=Moved, **ON_A_TASK)
+async def amend_call(call: Call[None, AmendedCall]) -> Moved:
+    """Approve the tool call that an agent awaits approval for, with other arguments; it is told."""
+    amended = call.body
+    return moved(call, await call.house.queue.amend_call(call.id, amended.input, amended.note, call.actor))
+
+
 class Said(Body):
     """What to say."""
 

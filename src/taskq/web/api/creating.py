@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,7 +13,7 @@ from msgspec import Meta
 
 from taskq.errors import InvalidTask
 from taskq.web.api.labels import with_ids
-from taskq.web.api.shapes import Body, Moment, RoleName, Seconds, Shape
+from taskq.web.api.shapes import Body, Moment, RoleName, Seconds, Shape, Status, shaped
 from taskq.web.ids import new_id
 from taskq.web.operations import Call, Operations
 from taskq.web.problems import FieldError, Refused
@@ -104,6 +105,31 @@ async def create_graph(call: Call[None, Graph]) -> CreatedGraph:
     return CreatedGraph(tasks=await enqueue(call, tasks, [("tasks", n) for n in range(len(tasks))]))
 
 
+class Checked(Shape):
+    """What would become of a task, with a note where it would not run soon."""
+
+    id: UUID
+    role: str
+    status: Status
+    note: str | None
+
+
+class CheckedGraph(Shape):
+    """What would become of the tasks, in the order in which they were given."""
+
+    tasks: list[Checked]
+
+
+@operations.post("/tasks/check", scope="dispatch", body=Graph, returns=CheckedGraph)
+async def check_tasks(call: Call[None, Graph]) -> CheckedGraph:
+    """Say what would become of these tasks, one or a graph; nothing is written."""
+    tasks = with_ids([columns(task) for task in call.body.tasks])
+    places = [("tasks", n) for n in range(len(tasks))]
+    with naming_the_field(tasks, places):
+        rows = await call.house.queue.check([{**task, "created_by": call.actor} for task in tasks])
+    return CheckedGraph(tasks=[shaped(Checked, row) for row in rows])
+
+
 async def enqueue(
     call: Call[Any, Any], tasks: Sequence[Mapping[str, Any]], places: Sequence[tuple[Any, ...]]
 ) -> list[Created]:
@@ -111,12 +137,19 @@ async def enqueue(
 
     :raises Refused: the database refuses; the problem names the field of the task that it speaks of.
     """
-    try:
+    with naming_the_field(tasks, places):
         ids = await call.house.queue.enqueue_many([{**task, "created_by": call.actor} for task in tasks])
-    except InvalidTask as error:
-        raise Refused(422, str(error), blame(error, tasks, places)) from error
     call.house.changed()
     return [Created(id=id, existing=id != task["id"]) for task, id in zip(tasks, ids, strict=True)]
+
+
+@contextmanager
+def naming_the_field(tasks: Sequence[Mapping[str, Any]], places: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+    """Turns a refusal of the database into one that names the field."""
+    try:
+        yield
+    except InvalidTask as error:
+        raise Refused(422, str(error), blame(error, tasks, places)) from error
 
 
 def columns(task: NewTask) -> dict[str, Any]:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from taskq.web.api.shapes import Cursor, Limit, Moment, Query, RoleName, Shape, Status, TaskRow, shaped
+from taskq.web.api.shapes import (
+    STATUSES,
+    Cursor,
+    Limit,
+    Moment,
+    Query,
+    RoleName,
+    Shape,
+    Status,
+    TaskRow,
+    shaped,
+)
 from taskq.web.cursors import cursor_of, place_of
 from taskq.web.house import House
 from taskq.web.ids import LOWEST, first_of
@@ -16,8 +30,10 @@ from taskq.web.operations import Call, Operations
 
 operations = Operations("tasks")
 
-WINDOW = 20_000
-"""Among so many tasks a page looks for a text."""
+TEXT_WINDOW, WINDOW = 5_000, 20_000
+"""Among so many tasks a page looks for a text, or for what no index knows."""
+INDEXED: frozenset[Status] = frozenset(STATUSES) - {"completed", "cancelled"}
+"""Statuses that an index leads to."""
 
 
 class TaskFilter(Query):
@@ -55,8 +71,8 @@ class TaskQuery(TaskFilter):
 class TaskPage(Shape):
     """Tasks, newest first.
 
-    Where a text is looked for, a page may hold fewer than `limit`, or none, and still have a `next`: each
-    looks through 20,000 tasks at most.
+    A page may hold fewer than `limit`, or none, and still have a `next`: where a text is looked for, each
+    looks through 5,000 tasks at most; where completed or cancelled tasks or a role are, through 20,000.
     """
 
     tasks: list[TaskRow]
@@ -74,28 +90,45 @@ async def page_of(house: House, wanted: TaskFilter, limit: int, cursor: str | No
 
     :raises Refused: the cursor is none of ours.
     """
-    window = limit + 1 if wanted.text is None else WINDOW
-    rows = await house.reads.fetch(
-        "tasks_page",
-        wanted.status or None,
-        wanted.role or None,
-        wanted.mission,
-        None if wanted.text is None else pattern(wanted.text),
-        *below(wanted, cursor),
-        None if wanted.since is None else first_of(wanted.since),
-        limit + 1,
-        window,
+    places, next = await places_of(house, wanted, limit, cursor)
+    rows = await house.reads.fetch("task_rows", [id for _, id in places]) if places else []
+    return TaskPage(tasks=[shaped(TaskRow, row) for row in rows], next=next)
+
+
+async def places_of(
+    house: House, wanted: TaskFilter, limit: int, cursor: str | None = None
+) -> tuple[list[tuple[UUID, UUID]], str | None]:
+    """The places and ids of a page, and the cursor of the next one."""
+    fetch, window = house.reads.fetch, window_of(wanted)
+    what = (wanted.status or None, wanted.role or None, wanted.mission, wanted.text)
+    below, below_id = place_below(wanted, cursor)
+    lowest, highest = None if wanted.since is None else first_of(wanted.since), an_hour_ahead()
+    newest, chosen = await asyncio.gather(
+        fetch(
+            "newest_places", *what, below, lowest, limit + 1, window or limit + 1, highest, window is not None
+        ),
+        fetch("chosen_places", *what, below, lowest, below_id, limit + 1, highest),
     )
-    found = [row for row in rows if row["id"] is not None]
-    next = None
+    found = sorted(((row["place"], row["id"]) for row in (*newest, *chosen)), reverse=True)
+    end = None
+    if window is not None and len(newest) <= limit:
+        end = await house.reads.fetch_one("last_place", wanted.mission, below, lowest, window, highest)
+    if end is not None:
+        found = [place for place in found if place[0] >= end["place"]]
     if len(found) > limit:
-        next = cursor_of(found[limit - 1]["key"], found[limit - 1]["id"])
-    elif wanted.text is not None and rows[0]["seen"] == window:
-        next = cursor_of(rows[0]["last_key"], rows[0]["last_id"])
-    return TaskPage(tasks=[shaped(TaskRow, row) for row in found[:limit]], next=next)
+        return found[:limit], cursor_of(*found[limit - 1])
+    return found, None if end is None else cursor_of(end["place"], LOWEST)
 
 
-def below(wanted: TaskFilter, cursor: str | None) -> tuple[UUID | None, UUID | None]:
+def window_of(wanted: TaskFilter) -> int | None:
+    """How many tasks are looked through for a page; None where an index leads to those that fit."""
+    if wanted.text is not None:
+        return TEXT_WINDOW
+    led = wanted.mission is not None or (wanted.status and INDEXED.issuperset(wanted.status))
+    return None if led or not (wanted.status or wanted.role) else WINDOW
+
+
+def place_below(wanted: TaskFilter, cursor: str | None) -> tuple[UUID | None, UUID | None]:
     """The place that all must lie below: of the cursor, or of the time."""
     places = [] if cursor is None else [place_of(cursor, tuple[UUID, UUID])]
     if wanted.until is not None:
@@ -103,7 +136,6 @@ def below(wanted: TaskFilter, cursor: str | None) -> tuple[UUID | None, UUID | N
     return min(places, default=(None, None))
 
 
-def pattern(text: str) -> str:
-    """The pattern of what contains a text."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+def an_hour_ahead() -> UUID:
+    """An id that no clock has come to; the same for an hour, so that answers can be shared."""
+    return first_of(datetime.fromtimestamp((time.time() // 3600 + 2) * 3600, UTC))

@@ -4,7 +4,22 @@ Each is one URL: it is read whole, and while it is open its `main` is fetched ag
 something that it listens to (`topics`) has happened.
 """
 
-from taskq.web.pages import act, approvals, bulk, login, mission, missions, overview, task, tasks
+from taskq.web.pages import (
+    act,
+    approvals,
+    audit,
+    bulk,
+    login,
+    mission,
+    missions,
+    new,
+    overview,
+    pauses,
+    roles,
+    search,
+    task,
+    tasks,
+)
 from taskq.web.pages.errors import on_error
 
 ROUTES = [
@@ -14,8 +29,13 @@ ROUTES = [
     *task.ROUTES,
     *tasks.ROUTES,
     *bulk.ROUTES,
+    *roles.ROUTES,
+    *pauses.ROUTES,
+    *search.ROUTES,
+    *audit.ROUTES,
     *act.ROUTES,
     *approvals.ROUTES,
+    *new.ROUTES,
     *login.ROUTES,
 ]
 

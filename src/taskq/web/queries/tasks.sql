@@ -1,43 +1,57 @@
 -- What the API reads of tasks, by name.  Lengths of time are seconds.  Nothing here writes.
 
--- name: tasks_page
--- One page of tasks, newest first, and how far was looked.  The place of a task is its key: its id where that is of
--- version 7 (read in the order of the primary key), else such an id made of created_at; those that clients chose are few
--- and sorted.  $5, $6: the place to go on below; $7: the lowest place.  A text ($4, a pattern) is looked for among $9
--- tasks, however few match, so that no page takes longer than that.
-with fitting as (
-  (select t.*, t.id as key from taskq.tasks t
-   where t.id between '01900000-0000-7000-8000-000000000000' and (select taskq.uuid7())
-     and ($5::uuid is null or t.id < $5) and ($7::uuid is null or t.id >= $7)
-     and ($1::taskq.status[] is null or t.status = any($1)) and ($2::text[] is null or t.role = any($2))
-     and ($3::uuid is null or (t.mission_id = $3 and t.mission_id <> t.id) or t.id = $3)
-   order by t.id desc limit $9)
-  union all
-  (select t.*, k.key
-   from taskq.tasks t, lateral (
-     select encode(overlay(uuid_send(t.id) placing substring(int8send((extract(epoch from t.created_at) * 1000)::bigint) from 3)
-                           from 1 for 6), 'hex')::uuid as key) k
-   where (t.id < '01900000-0000-7000-8000-000000000000' or t.id > (select taskq.uuid7()))
-     and ($5::uuid is null or (k.key, t.id) < ($5, $6)) and ($7::uuid is null or k.key >= $7)
-     and ($1::taskq.status[] is null or t.status = any($1)) and ($2::text[] is null or t.role = any($2))
-     and ($3::uuid is null or (t.mission_id = $3 and t.mission_id <> t.id) or t.id = $3)
-   order by k.key desc, t.id desc limit $9)),
-seen as materialized (select * from fitting order by key desc, id desc limit $9),
-matching as (
-  select * from seen t
-  where $4::text is null
-     or concat_ws(' ', t.id, t.role, t.name, t.created_by, t.dedup_key, t.error, t.payload::text, t.result::text) ilike $4
-  order by key desc, id desc limit $8)
-select s.seen, s.places[1] as last_key, s.places[2] as last_id, m.key, m.id, m.role, m.name, m.status::text, m.priority,
-       m.attempt, m.max_attempts, m.waiting_on, m.progress, m.progress_note, m.error_kind, left(m.error, 500) as error,
-       m.mission_id, m.parent_id, m.created_by, m.created_at,
-       least(greatest(m.run_at, '0001-01-02'), '9999-12-30') as run_at, m.started_at, m.finished_at,
-       date_part('epoch', clock_timestamp() - m.created_at) as age,
-       case when m.started_at is not null and m.status in ('in_progress', 'completed', 'failed', 'cancelled')
-            then date_part('epoch', coalesce(m.finished_at, clock_timestamp()) - m.started_at) end as took
-from (select (select count(*) from seen) as seen, (select array[key, id] from seen order by key, id limit 1) as places) s
-left join matching m on true
-order by m.key desc, m.id desc
+-- A list is newest first.  The place of a task in it is its id, where that is of version 7: read in the order of the primary
+-- key.  Of the few ids that clients chose otherwise it is such an id made of created_at.  $9 is an id of the next hour: what
+-- lies behind it is no id of version 7.
+
+-- name: newest_places
+-- $5: the place to go on below; $6: the lowest.  $7 at most, found among the $8 newest that fit; but if $10, among the $8
+-- newest whatever their role and status, so that what is rare or read slowly (a text, $4) takes no longer than that.
+select w.id as place, w.id
+from (
+  select t.* from taskq.tasks t
+  where t.id between '01900000-0000-7000-8000-000000000000' and $9
+    and ($5::uuid is null or t.id < $5) and ($6::uuid is null or t.id >= $6)
+    and ($3::uuid is null or (t.mission_id = $3 and t.mission_id <> t.id) or t.id = $3)
+    and ($10 or $1::taskq.status[] is null or t.status = any($1)) and ($10 or $2::text[] is null or t.role = any($2))
+  order by t.id desc limit $8) w
+where ($1::taskq.status[] is null or w.status = any($1)) and ($2::text[] is null or w.role = any($2))
+  and ($4::text is null or position(lower($4) in lower(
+    concat_ws(' ', w.id, w.role, w.name, w.created_by, w.dedup_key, w.error, w.payload::text, w.result::text))) > 0)
+order by w.id desc limit $7
+
+-- name: last_place
+-- Where a look at the $4 newest ends; no row when there are not so many.
+select t.id as place
+from taskq.tasks t
+where t.id between '01900000-0000-7000-8000-000000000000' and $5
+  and ($2::uuid is null or t.id < $2) and ($3::uuid is null or t.id >= $3)
+  and ($1::uuid is null or (t.mission_id = $1 and t.mission_id <> t.id) or t.id = $1)
+order by t.id desc offset $4 - 1 limit 1
+
+-- name: chosen_places
+-- The same of ids that clients chose; $7 is the id to go on below among those of one place.
+select p.place, t.id
+from taskq.tasks t, lateral (
+  select encode(overlay(uuid_send(t.id) placing substring(int8send((extract(epoch from t.created_at) * 1000)::bigint) from 3)
+                        from 1 for 6), 'hex')::uuid as place) p
+where (t.id < '01900000-0000-7000-8000-000000000000' or t.id > $9)
+  and ($5::uuid is null or (p.place, t.id) < ($5, $7)) and ($6::uuid is null or p.place >= $6)
+  and ($3::uuid is null or (t.mission_id = $3 and t.mission_id <> t.id) or t.id = $3)
+  and ($1::taskq.status[] is null or t.status = any($1)) and ($2::text[] is null or t.role = any($2))
+  and ($4::text is null or position(lower($4) in lower(
+    concat_ws(' ', t.id, t.role, t.name, t.created_by, t.dedup_key, t.error, t.payload::text, t.result::text))) > 0)
+order by p.place desc, t.id desc limit $8
+
+-- name: task_rows
+select t.id, t.role, t.name, t.status::text, t.priority, t.attempt, t.max_attempts, t.waiting_on, t.progress, t.progress_note,
+       t.error_kind, left(t.error, 500) as error, t.mission_id, t.parent_id, t.created_by, t.created_at,
+       least(greatest(t.run_at, '0001-01-02'), '9999-12-30') as run_at, t.started_at, t.finished_at,
+       date_part('epoch', clock_timestamp() - t.created_at) as age,
+       case when t.started_at is not null and t.status in ('in_progress', 'completed', 'failed', 'cancelled')
+            then date_part('epoch', coalesce(t.finished_at, clock_timestamp()) - t.started_at) end as took
+from unnest($1::uuid[]) with ordinality o (id, n) join taskq.tasks t using (id)
+order by o.n
 
 -- name: whole_task
 -- A task with all that there is to know of it but what can be long: its conversation, tool calls and log.
@@ -94,10 +108,12 @@ from taskq.tasks t left join taskq.workers w on w.id = t.worker_id
 where t.id = $1
 
 -- name: would_fall
--- What a cancel of this task would take with it, itself first.
+-- What a cancel of this task would take with it, itself first.  The ids are found once, not for every task: doom is volatile.
+with young as materialized (select taskq.brood($1) as ids),
+falling as materialized (select y.ids || taskq.doom(y.ids || $1::uuid) || $1::uuid as ids from young y)
 select t.id, t.role, t.name, t.status::text, count(*) over () as count
-from (select taskq.brood($1) as ids) b join taskq.tasks t on t.id = $1 or t.id = any(b.ids || taskq.doom(b.ids || $1::uuid))
-where t.finished_at is null
+from taskq.tasks t
+where t.id = any((select ids from falling)::uuid[]) and t.finished_at is null
 order by t.id <> $1, t.created_at, t.id
 limit 1000
 
