@@ -72,6 +72,18 @@ async def test_missions_are_listed_newest_first_and_lone_tasks_are_none(
     assert "2 queued" in words_of(page) and "maria" in words_of(page)
 
 
+async def test_what_an_agent_does_alone_is_a_mission(
+    http: httpx2.AsyncClient, queue: Queue, db: asyncpg.Connection
+) -> None:
+    await db.execute("insert into taskq.roles (name, kind) values ('writer', 'agent')")
+    begun = await queue.enqueue("editor", name="begun")
+    await db.execute("insert into taskq.policies (task_id, policy) values ($1, '{}')", begun)
+    await queue.enqueue("writer", name="queued")
+    await queue.enqueue("writer", name="awaits a person", requires_approval=True)
+    await queue.enqueue("resize", name="no agent")
+    assert headings(await http.get("/missions")) == ["awaits a person", "queued", "begun"]
+
+
 async def test_missions_are_filtered_by_state_and_text(
     http: httpx2.AsyncClient, queue: Queue, db: asyncpg.Connection
 ) -> None:
@@ -135,7 +147,7 @@ async def test_lone_tasks_are_not_scanned_for_missions(
     plan = "\n".join(
         row[0]
         for row in await db.fetch(
-            "explain (analyze, costs off, timing off) " + QUERIES["page_missions"], None, None, None, None, 21
+            "explain (analyze, costs off, timing off) " + QUERIES["page_missions"], *[None] * 4, 21, None
         )
     )
     assert "Seq Scan on tasks" not in plan, plan
@@ -173,10 +185,14 @@ async def test_the_page_of_a_task_in_a_mission_is_that_of_the_mission(
 async def test_a_mission_can_be_cancelled_by_whom_it_may(dsn: str, world: World) -> None:
     running, over = world.missions["payments"].root, world.missions["booking"].root
     async with client(dsn) as http:
-        assert f'data-dialog href="/tasks/{running}/cancel"' in (await http.get(f"/missions/{running}")).text
-        assert "/cancel" not in (await http.get(f"/missions/{over}")).text
+        page = await http.get(f"/missions/{running}")
+        link = re.search(r'href="(/tasks/bulk\?verb=cancel[^"]*)"', page.text)
+        assert link is not None
+        form = words_of(await http.get(unescape(link[1])))
+        assert all(f": {step} " in form for step in ("backend", "data", "qa", "facts", "report"))
+        assert "verb=cancel" not in (await http.get(f"/missions/{over}")).text
     async with client(dsn, await make_token(dsn, "reader", "read")) as http:
-        assert "/cancel" not in (await http.get(f"/missions/{running}")).text
+        assert "verb=cancel" not in (await http.get(f"/missions/{running}")).text
 
 
 async def test_a_mission_too_large_to_draw_is_a_list_of_what_has_not_ended_first(
@@ -282,7 +298,7 @@ async def test_missions_look_right_in_every_view(dsn: str, world: World) -> None
                 if name == "mission-graph":
                     await page.locator("a.node").first.wait_for()
                 await photograph(page, f"{name}-light")
-                await no_serious_fault(page)
+                await no_serious_fault(page)  # which leaves it dark
                 await photograph(page, f"{name}-dark")
         async with looking(browser, control.url, viewport={"width": 320, "height": 700}) as page:
             for name, address in views.items():
