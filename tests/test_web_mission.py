@@ -72,6 +72,18 @@ async def test_missions_are_listed_newest_first_and_lone_tasks_are_none(
     assert "2 queued" in words_of(page) and "maria" in words_of(page)
 
 
+async def test_what_an_agent_does_alone_is_a_mission(
+    http: httpx2.AsyncClient, queue: Queue, db: asyncpg.Connection
+) -> None:
+    await db.execute("insert into taskq.roles (name, kind) values ('writer', 'agent')")
+    begun = await queue.enqueue("editor", name="begun")
+    await db.execute("insert into taskq.policies (task_id, policy) values ($1, '{}')", begun)
+    await queue.enqueue("writer", name="queued")
+    await queue.enqueue("writer", name="awaits a person", requires_approval=True)
+    await queue.enqueue("resize", name="no agent")
+    assert headings(await http.get("/missions")) == ["awaits a person", "queued", "begun"]
+
+
 async def test_missions_are_filtered_by_state_and_text(
     http: httpx2.AsyncClient, queue: Queue, db: asyncpg.Connection
 ) -> None:
@@ -86,12 +98,8 @@ async def test_missions_are_filtered_by_state_and_text(
         assert len(headings(await http.get("/missions", params={"text": text}))) >= 1, text
     assert headings(await http.get("/missions?text=caf%25")) == []
     assert "No mission matches" in (await http.get("/missions?text=nowhere")).text
-    for wrong in (
-        "state=lost",
-        "after=yesterday",
-        "after=2026-01-01_x",
-        "after=2026-01-01T00:00:00_" + str(ended),
-    ):
+    no_zone = f"after=2026-01-01T00:00:00_{ended}"
+    for wrong in ("state=lost", "after=yesterday", "after=2026-01-01_x", no_zone):
         assert (await http.get(f"/missions?{wrong}")).status_code == 422
 
 
@@ -139,7 +147,7 @@ async def test_lone_tasks_are_not_scanned_for_missions(
     plan = "\n".join(
         row[0]
         for row in await db.fetch(
-            "explain (analyze, costs off, timing off) " + QUERIES["page_missions"], None, None, None, None, 21
+            "explain (analyze, costs off, timing off) " + QUERIES["page_missions"], *[None] * 4, 21, None
         )
     )
     assert "Seq Scan on tasks" not in plan, plan
@@ -177,10 +185,14 @@ async def test_the_page_of_a_task_in_a_mission_is_that_of_the_mission(
 async def test_a_mission_can_be_cancelled_by_whom_it_may(dsn: str, world: World) -> None:
     running, over = world.missions["payments"].root, world.missions["booking"].root
     async with client(dsn) as http:
-        assert f'data-dialog href="/tasks/{running}/cancel"' in (await http.get(f"/missions/{running}")).text
-        assert "/cancel" not in (await http.get(f"/missions/{over}")).text
+        page = await http.get(f"/missions/{running}")
+        link = re.search(r'href="(/tasks/bulk\?verb=cancel[^"]*)"', page.text)
+        assert link is not None
+        form = words_of(await http.get(unescape(link[1])))
+        assert all(f": {step} " in form for step in ("backend", "data", "qa", "facts", "report"))
+        assert "verb=cancel" not in (await http.get(f"/missions/{over}")).text
     async with client(dsn, await make_token(dsn, "reader", "read")) as http:
-        assert "/cancel" not in (await http.get(f"/missions/{running}")).text
+        assert "verb=cancel" not in (await http.get(f"/missions/{running}")).text
 
 
 async def test_a_mission_too_large_to_draw_is_a_list_of_what_has_not_ended_first(
@@ -199,10 +211,8 @@ async def test_a_mission_too_large_to_draw_is_a_list_of_what_has_not_ended_first
 
 async def test_what_people_and_models_wrote_stays_text(http: httpx2.AsyncClient, queue: Queue) -> None:
     root = await mission(queue, HOSTILE, payload={"objective": HOSTILE}, created_by=HOSTILE)
-    for address in (
-        "/missions",
-        *(f"/missions/{root}?view={view}" for view in ("graph", "timeline", "list")),
-    ):
+    views = [f"/missions/{root}?view={view}" for view in ("graph", "timeline", "list")]
+    for address in ("/missions", *views):
         page = await http.get(address)
         assert page.status_code == 200
         assert "<script>alert" not in page.text and "<img src=x" not in page.text, address
@@ -288,7 +298,7 @@ async def test_missions_look_right_in_every_view(dsn: str, world: World) -> None
                 if name == "mission-graph":
                     await page.locator("a.node").first.wait_for()
                 await photograph(page, f"{name}-light")
-                await no_serious_fault(page)
+                await no_serious_fault(page)  # which leaves it dark
                 await photograph(page, f"{name}-dark")
         async with looking(browser, control.url, viewport={"width": 320, "height": 700}) as page:
             for name, address in views.items():

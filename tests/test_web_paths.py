@@ -152,6 +152,7 @@ def test_marks_of_the_axis_are_few_and_round() -> None:
         "0 s", "10 s", "20 s", "30 s", "40 s", "50 s", "1 min", "1 min 10 s", "1 min 20 s", "1 min 30 s",
     ]  # fmt: skip
     assert [mark.words for mark in marks(5400)] == [
-        "0 s", "10 min", "20 min", "30 min", "40 min", "50 min", "1 h", "1 h 10 min", "1 h 20 min", "1 h 30 min",
+        "0 s", "10 min", "20 min", "30 min", "40 min", "50 min",
+        "1 h", "1 h 10 min", "1 h 20 min", "1 h 30 min",
     ]  # fmt: skip
     assert len(marks(10 * 365 * 86400)) <= 61

@@ -45,9 +45,7 @@ def answer(id: str, content: Any, **more: Any) -> dict[str, Any]:
 def test_an_answer_stands_with_its_call_and_what_the_ledger_says() -> None:
     rows = [
         row(0, "user", text("Do it.")),
-        row(
-            1, "assistant", text("I look."), use("a", "read_file", path="x.py"), use("b", "grep", pattern="y")
-        ),
+        row(1, "assistant", text("I look."), use("a", "read_file", path="x.py"), use("b", "grep", word="y")),
         row(2, "user", answer("a", "1 line")),
         row(3, "user", answer("b", [text("no"), {"type": "image"}], is_error=True), text("hurry")),
     ]
@@ -81,10 +79,11 @@ def test_only_the_newest_are_shown_and_where_the_earlier_ones_are() -> None:
 
 
 def test_long_texts_are_cut_unless_the_message_is_looked_at_alone() -> None:
+    thinking = {"type": "thinking", "thinking": "y" * 10_000}
     rows = [
-        row(1, "assistant", text("x" * 10_000), {"type": "thinking", "thinking": "y" * 10_000}, use("a", "put", text="z" * 10_000)),
+        row(1, "assistant", text("x" * 10_000), thinking, use("a", "put", text="z" * 10_000)),
         row(2, "user", answer("a", "w" * 10_000)),
-    ]  # fmt: skip
+    ]
     for cut, most in ((True, (LONGEST, LONGEST, LONGEST_ANSWER)), (False, (10_000, 10_000, 10_000))):
         (said,) = talk(rows, most=50, cut=cut).messages
         words, thought, call = said.parts

@@ -65,12 +65,13 @@ async def say(
 async def converse(worker: FakeWorker, task: Any) -> None:
     """A prompt, a turn that thinks and calls a tool, and the answer."""
     await say(worker, task, 0, text("# The task\n\nFind it."), role="user")
-    call = {"type": "tool_use", "id": "toolu_1", "name": "read_file", "input": {"path": "src/a.py"}}
+    given = {"path": "src/a.py"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "read_file", "input": given}
+    proposed = {"call_id": "toolu_1", "tool": "read_file", "effect": "read", "input": json.dumps(given)}
     usage = {"input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": 1000}
     await say(
         worker, task, 1, {"type": "thinking", "thinking": "Where could it be?"}, text("I **look**."), call,
-        calls=[{"call_id": "toolu_1", "tool": "read_file", "effect": "read", "input": '{"path": "src/a.py"}'}],
-        usage=usage, cost=0.0123,
+        calls=[proposed], usage=usage, cost=0.0123,
     )  # fmt: skip
     await worker.call("intend", task, "toolu_1")
     body = json.dumps([{"type": "tool_result", "tool_use_id": "toolu_1", "content": "def a(): ..."}])
@@ -96,14 +97,10 @@ async def test_no_task_no_page(http: httpx2.AsyncClient) -> None:
 
 def test_the_advice_for_psql_is_left_out_where_there_are_buttons() -> None:
     id = "01a21843-56af-7134-9c85-a177e7b3d3f5"
-    said = why(
-        f"failed 3 s ago after attempt 1 of 4: timeout: <b>; to run it again: select taskq.retry('{id}')"
-    )
-    assert str(said) == "failed 3 s ago after attempt 1 of 4: timeout: &lt;b&gt;"
-    assert (
-        str(why(f"awaits the approval of a person: select taskq.approve('{id}', actor)"))
-        == "awaits the approval of a person"
-    )
+    said = why(f"failed 3 s ago: timeout: <b>; to run it again: select taskq.retry('{id}')")
+    assert str(said) == "failed 3 s ago: timeout: &lt;b&gt;"
+    said = why(f"awaits the approval of a person: select taskq.approve('{id}', actor)")
+    assert str(said) == "awaits the approval of a person"
     assert f'href="/tasks/{id}"' in why(f"blocked: waits for work {id} (queued)")
 
 
@@ -121,7 +118,7 @@ async def test_only_what_can_be_done_now_is_offered(dsn: str, world: World, db: 
             assert found, row["status"]
             assert [verb for verb in found if not VERBS[verb].is_possible(subject)] == [], row["status"]
             offered.update(found)
-    assert offered == VERBS.keys() - {"complete"} | ({"complete"} & offered)
+    assert offered >= VERBS.keys() - {"complete"}
 
 
 async def test_who_may_only_read_is_offered_nothing(dsn: str, world: World) -> None:
@@ -166,12 +163,8 @@ async def test_long_conversations_are_shown_from_their_end(
     assert await shown(f"/tasks/{id}?before=20") == list(range(20))
     whole = await http.get(f"/tasks/{id}/messages/119")
     assert "x" * 7000 in whole.text and f"/tasks/{id}/messages/118" in whole.text
-    for wrong in (
-        f"/tasks/{id}/messages/120",
-        f"/tasks/{id}/messages/99999999999",
-        f"/tasks/{uuid4()}/messages/0",
-    ):
-        assert (await http.get(wrong)).status_code == 404, wrong
+    for wrong in (f"{id}/messages/120", f"{id}/messages/99999999999", f"{uuid4()}/messages/0"):
+        assert (await http.get(f"/tasks/{wrong}")).status_code == 404, wrong
     for wrong in ("x", "-1", "9" * 30, "1.5", "²"):
         assert (await http.get(f"/tasks/{id}", params={"before": wrong})).status_code == 422, wrong
 
@@ -191,64 +184,66 @@ async def test_everything_of_a_task_is_there(
 ) -> None:
     parent = await queue.enqueue("plan", name="parent")
     id = await queue.enqueue(AGENT, parent_id=parent, name="all of it")
-    await db.execute("select taskq.set_budget('task', $1, $2, 'ada')", str(id), {"cost": 2, "tokens": 50_000})
+    limits = {"cost": 2, "tokens": 50_000}
+    await db.execute("select taskq.set_budget('task', $1, $2, 'ada')", str(id), limits)
     task = await worker.claim_one()
     await worker.fail(task, "timeout", "it took too long", traceback="File x.py, line 1")
     task = await worker.claim_one()
-    await db.execute(
-        "insert into taskq.logs (task_id, attempt, line) values ($1, 2, 'a line of the log')", id
-    )
-    await worker.call("record_checks", task, 1, [{"name": "schema", "passed": False, "detail": "no proofs"}])
+    await db.execute("insert into taskq.logs (task_id, attempt, line) values ($1, 2, 'a log line')", id)
+    checks = [{"name": "schema", "passed": False, "detail": "no proofs"}]
+    await worker.call("record_checks", task, 1, checks)
     await worker.call("spawn", task, "helpers", [{"role": "help", "name": "the helper"}], True)
     await db.execute("select taskq.signal($1, 'go', $2, 'maria')", id, {"when": "now"})
     words = words_of(await http.get(f"/tasks/{id}"))
     for said in (
-        "it took too long", "File x.py, line 1", "a line of the log", "schema", "no proofs", "the helper",
+        "it took too long", "File x.py, line 1", "a log line", "schema", "no proofs", "the helper",
         "Children", "parent", "Budget of this task", "of $2.00", "of 50 k", "go from maria", "helpers",
     ):  # fmt: skip
         assert said in words, said
     await db.execute("select taskq.cancel($1, 'not needed', 'ada')", id)
     again = await queue.rerun(id, actor="ada")
-    assert "not needed" in words_of(await http.get(f"/tasks/{id}"))
-    assert f'href="/tasks/{again}"' in (await http.get(f"/tasks/{id}")).text
-    assert f'href="/tasks/{id}"' in (await http.get(f"/tasks/{again}")).text
+
+    async def both_say_so() -> bool:
+        old, new = await http.get(f"/tasks/{id}"), await http.get(f"/tasks/{again}")
+        return "not needed" in old.text and f'href="/tasks/{again}"' in old.text and str(id) in new.text
+
+    await eventually(both_say_so)
 
 
 async def test_what_others_wrote_stays_text(
     http: httpx2.AsyncClient, queue: Queue, worker: FakeWorker, db: asyncpg.Connection
 ) -> None:
-    parent = await queue.enqueue("plan", name=HOSTILE, created_by=HOSTILE)
-    id = await queue.enqueue(AGENT, {"objective": HOSTILE, HOSTILE: HOSTILE}, name=HOSTILE, parent_id=parent, created_by=HOSTILE, dedup_key=HOSTILE)  # fmt: skip
+    x = HOSTILE
+    parent = await queue.enqueue("plan", name=x, created_by=x)
+    payload = {"objective": x, x: x}
+    id = await queue.enqueue(AGENT, payload, name=x, parent_id=parent, created_by=x, dedup_key=x)
     task = await worker.claim_one()
-    link = "[x](javascript:alert(1)) ![y](http://evil.example/z.png)"
-    blocks = [
-        text(HOSTILE + link),
-        {"type": "thinking", "thinking": HOSTILE},
-        {"type": HOSTILE, HOSTILE: HOSTILE},
-    ]
-    call = {"type": "tool_use", "id": HOSTILE, "name": HOSTILE, "input": {HOSTILE: HOSTILE}}
-    await say(worker, task, 0, text(HOSTILE), role="user")
+    await say(worker, task, 0, text(x), role="user")
     await say(
-        worker, task, 1, *blocks, call, stop_reason=HOSTILE, cost=1.0, usage={HOSTILE: HOSTILE, "input_tokens": HOSTILE},
-        calls=[{"call_id": HOSTILE, "tool": HOSTILE, "effect": "unsafe", "input": HOSTILE, "needs_approval": True}],
-        note=HOSTILE,
+        worker, task, 1,
+        text(x + "[x](javascript:alert(1)) ![y](http://evil.example/z.png)"),
+        {"type": "thinking", "thinking": x},
+        {"type": x, x: x},
+        {"type": "tool_use", "id": x, "name": x, "input": {x: x}},
+        calls=[{"call_id": x, "tool": x, "effect": "unsafe", "input": x, "needs_approval": True}],
+        stop_reason=x, cost=1.0, usage={x: x, "input_tokens": x}, note=x,
     )  # fmt: skip
-    body = json.dumps([{"type": "tool_result", "tool_use_id": HOSTILE, "content": HOSTILE}])
-    await worker.call("settle_call", task, HOSTILE, "error", HOSTILE, HOSTILE, 2, body, True)
-    await worker.call("record_checks", task, 1, [{"name": HOSTILE, "passed": False, "detail": HOSTILE}])
-    await db.execute("insert into taskq.logs (task_id, attempt, line) values ($1, 1, $2)", id, HOSTILE)
-    await db.execute("select taskq.steer($1, $2, $2)", id, HOSTILE)
-    await db.execute("select taskq.signal($1, $2, $3, $2)", id, HOSTILE, {HOSTILE: HOSTILE})
-    await worker.fail(task, "unknown", HOSTILE, traceback=HOSTILE)
+    body = json.dumps([{"type": "tool_result", "tool_use_id": x, "content": x}])
+    await worker.call("settle_call", task, x, "error", x, x, 2, body, True)
+    await worker.call("record_checks", task, 1, [{"name": x, "passed": False, "detail": x}])
+    await db.execute("insert into taskq.logs (task_id, attempt, line) values ($1, 1, $2)", id, x)
+    await db.execute("select taskq.steer($1, $2, $2)", id, x)
+    await db.execute("select taskq.signal($1, $2, $3, $2)", id, x, {x: x})
+    await worker.fail(task, "unknown", x, traceback=x)
     task = await worker.claim_one()
-    await worker.call("spawn", task, HOSTILE, [{"role": AGENT, "name": HOSTILE}], False)
-    await worker.complete(task, result={HOSTILE: HOSTILE, "summary": HOSTILE})
+    await worker.call("spawn", task, x, [{"role": AGENT, "name": x}], False)
+    await worker.complete(task, result={x: x, "summary": x})
     for address in (f"/tasks/{id}", f"/tasks/{id}/messages/1", f"/tasks/{parent}"):
         page = await http.get(address)
-        assert page.status_code == 200
+        assert page.status_code == 200, words_of(page)
         assert "<script>alert" not in page.text and "<img src=x" not in page.text, address
         assert 'href="javascript' not in page.text
-        assert " onerror=" not in re.sub(r">[^<]*<", "><", page.text), address
+        assert " onerror=" not in "".join(re.findall(r"<[^>]*>", page.text)), address
 
 
 async def test_a_task_with_its_conversation_takes_two_statements(dsn: str, world: World) -> None:
@@ -279,10 +274,9 @@ async def test_new_messages_appear_while_the_page_is_open(dsn: str, queue: Queue
         assert await call.evaluate("element => element.open"), "what was unfolded was folded again"
 
         async def at_its_end() -> bool:
-            return bool(await frame.locator("li").last.evaluate(
-                "(last, frame) => last.getBoundingClientRect().bottom <= frame.getBoundingClientRect().bottom + 1",
-                await frame.element_handle(),
-            ))  # fmt: skip
+            gap = "([li, log]) => li.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom"
+            ends = [await frame.locator("li").last.element_handle(), await frame.element_handle()]
+            return bool(await page.evaluate(gap, ends) <= 1)
 
         await eventually(at_its_end)
         await no_serious_fault(page)
@@ -298,7 +292,7 @@ async def test_tasks_look_right_in_every_state(dsn: str, world: World, db: async
             "select id from taskq.tasks where status = 'awaiting_approval' and attempt > 0 limit 1"
         ),
         "failed": await db.fetchval(
-            "select id from taskq.tasks where status = 'failed' and mission_id <> id and error_kind <> 'dependency_failed' limit 1"
+            "select id from taskq.tasks t join taskq.attempts on task_id = id where t.status = 'failed'"
         ),
         "hostile": await db.fetchval("select id from taskq.tasks where name = $1", HOSTILE),
     }

@@ -132,7 +132,7 @@ def ready(node: Node, known: Mapping[UUID, Node]) -> datetime | None:
 
 
 def interrupted(node: Node, known: Mapping[UUID, Node]) -> datetime | None:
-    """When its attempt began to wait for a person or for its children; None when it does not wait for them."""
+    """When its attempt began to wait for a person or its children; None when it does not wait for them."""
     if node.status not in ("blocked", "awaiting_approval") or node.started_at is None:
         return None
     parked = [wait.at for wait in node.waits or () if wait.to == "awaiting_approval"]

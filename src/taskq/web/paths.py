@@ -8,7 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from taskq.reading.layout import descends, ordered, predecessors
+from taskq.web.criticalpath import Step, longest
 from taskq.web.nodes import Node
+
+AGES = 1e9
+"""Seconds that a task to come counts for: more than all that has ended, whatever that took."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,12 @@ def critical_path(nodes: Sequence[Node], mission: UUID, now: datetime) -> Path:
     """The chain with the most tasks to come, and among those the one that has taken the longest."""
     known = {node.id: node for node in nodes}
     before = with_their_broods(known, predecessors(nodes, mission))
-    best: dict[UUID, tuple[int, float]] = {}
-    via: dict[UUID, UUID | None] = {}
-    for id in ordered(before):
-        node = known[id]
-        above = max((some for some in before[id] if some in best), key=best.__getitem__, default=None)
-        remaining, seconds = best[above] if above is not None else (0, 0.0)
-        best[id] = (remaining + (not node.has_ended), seconds + node.seconds(now))
-        via[id] = above
-    at = max(best, key=best.__getitem__, default=None)
-    seconds = best[at][1] if at is not None else 0.0
-    chain: list[Node] = []
-    while at is not None:
-        chain.append(known[at])
-        at = via[at]
-    return Path(chain[::-1], seconds)
+    steps = [
+        Step(node.id, before[node.id], node.seconds(now) + (0.0 if node.has_ended else AGES))
+        for node in nodes
+    ]
+    chain = [known[id] for id in longest(steps).ids]
+    return Path(chain, sum(node.seconds(now) for node in chain))
 
 
 def with_their_broods(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.requests import Request
@@ -23,6 +24,9 @@ from taskq.web.render import page
 VIEWS = {"graph": "Graph", "timeline": "Timeline", "list": "List"}
 MOST = 500
 """Tasks that are shown, and drawn; the others are found in /tasks."""
+
+MOST_AT_ONCE = 100
+"""Tasks whose ids fit in an address."""
 
 
 async def mission(request: Request) -> Response:
@@ -58,6 +62,7 @@ async def mission(request: Request) -> Response:
         timeline=timeline(found, by_start(found.tasks)) if view == "timeline" else None,
         below=arrange(found.tasks, found.id) if not is_drawn and view != "timeline" else None,
         budget=limits(found.budget),
+        cancel=cancel_link(found),
     )
 
 
@@ -74,6 +79,20 @@ def stand_in(id: UUID, tasks: Sequence[Mapping[str, Any]] | None) -> dict[str, A
         "created_by": None,
         "objective": None,
     }
+
+
+def cancel_link(mission: Mission) -> str | None:
+    """Where all of it is cancelled; None when it has ended.
+
+    The cancelling of one task takes with it what it spawned and what cannot run without it; not what only
+    belongs to the same mission.
+    """
+    left = [node.id for node in mission.tasks if not node.has_ended]
+    table = f"/tasks?mission={mission.id}"
+    if len(left) > MOST_AT_ONCE:
+        return table
+    given = [("verb", "cancel"), *(("id", str(id)) for id in left), ("back", table)]
+    return f"/tasks/bulk?{urlencode(given)}" if left else None
 
 
 def segments(mission: Mission) -> list[tuple[str, int, float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from taskq.web.house import house_of
+from taskq.web.ids import first_of
 from taskq.web.nodes import STATUSES
 from taskq.web.problems import Refused
 from taskq.web.reads import Reads
@@ -21,6 +22,8 @@ from taskq.web.render import page
 STATES = {"": "All", "running": "Running", "ended": "Ended", "failed": "With failures"}
 PAGE = 20
 LONGEST_TEXT = 200
+SLACK = timedelta(hours=1)
+"""How much later than a task's created_at, the begin of its transaction, its id may be made."""
 UNSPENT: Mapping[str, Any] = {"cost": None, "tokens": None}
 
 
@@ -34,7 +37,8 @@ async def missions(request: Request) -> Response:
         )
     at, id = cursor(query.get("after"))
     reads = house_of(request).reads
-    rows = await reads.fetch("page_missions", state or None, text or None, at, id, PAGE + 1, fresh=1.0)
+    above = None if at is None else first_of(at + SLACK)
+    rows = await reads.fetch("page_missions", state or None, text or None, at, id, PAGE + 1, above, fresh=1.0)
     shown = rows[:PAGE]
     spent = await spending(reads, shown)
     return page(
@@ -52,7 +56,7 @@ async def missions(request: Request) -> Response:
 
 
 async def spending(reads: Reads, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Mapping[str, Any]]:
-    """What these missions cost. What has ended costs no more: it is counted once, and looked at again later."""
+    """What these missions cost. What has ended costs no more: it is counted once and kept for a while."""
     over = [row["id"] for row in rows if is_over(row)]
     under_way = [row["id"] for row in rows if not is_over(row)]
     found = await reads.fetch("page_missions_spent", over, fresh=60.0, stale=3600.0) if over else []

@@ -2,21 +2,35 @@
 
 -- name: page_missions
 -- The missions, newest first: $1 state (running, ended, failed; null for all), $2 text, $3 and $4 created_at and id of the
--- last one that was shown, $5 how many.  A mission has descendants: it is found by stepping through the index `missions`
--- from one to the next, so lone tasks, however many, are never looked at.
+-- last one that was shown, $5 how many, $6 above the ids of agents' tasks of that time.  A mission has descendants, or
+-- its root is an agent's.  Those with descendants are found by stepping through the index `missions` from one to the next,
+-- so lone tasks, however many, are never looked at; of agents that began, a policy tells; those that did not are few.
 with recursive step (id) as (
   (select t.mission_id from taskq.tasks t where t.mission_id <> t.id order by t.mission_id limit 1)
   union all
   select (select t.mission_id from taskq.tasks t where t.mission_id <> t.id and t.mission_id > s.id order by t.mission_id limit 1)
   from step s where s.id is not null),
+agent as (select r.name from taskq.roles r where r.kind = 'agent'),
+root (id) as (
+  select s.id from step s where s.id is not null
+  union
+  select t.id from (
+    (select p.task_id from taskq.policies p where $6::uuid is null or p.task_id < $6 order by p.task_id desc limit 2000)
+    union all
+    select q.id from agent a cross join lateral (
+      select t.id from taskq.tasks t where t.status = 'queued' and t.role = a.name and t.mission_id = t.id limit 500) q
+    union all
+    (select t.id from taskq.tasks t
+     where t.status <> 'queued' and t.lease is null and t.finished_at is null and t.mission_id = t.id
+       and t.role = any(array(select name from agent)) limit 500)) a (id)
+  join taskq.tasks t on t.id = a.id and t.mission_id = t.id),
 mission as (
   select s.id, r.role, r.name, r.created_by, coalesce(r.created_at, gone.created_at) as created_at, r.finished_at, r.status,
          concat_ws(' ', r.name, r.role, r.created_by, s.id, r.payload ->> 'objective') as text
-  from step s
+  from root s
   left join taskq.tasks r on r.id = s.id
   left join lateral (
-    select t.created_at from taskq.tasks t where r.id is null and t.mission_id = s.id and t.mission_id <> t.id limit 1) gone on true
-  where s.id is not null),
+    select t.created_at from taskq.tasks t where r.id is null and t.mission_id = s.id and t.mission_id <> t.id limit 1) gone on true),
 shown as (
   select m.*
   from mission m

@@ -4,6 +4,8 @@
 (() => {
   const NS = "http://www.w3.org/2000/svg", WIDTH = 224, HEIGHT = 74, ROOM = 16;
   const LARGEST = 2.5, SMALLEST = 0.05, STEP = 1.25;
+  const FAR = 0.3;   // below it no text can be read: the boxes are filled with their colours instead
+  const MANY = 150;  // tasks of which a quicker layout is made
   let svg, scene, edgeLayer, boxes = new Map(), size = { width: 0, height: 0 }, shape = "", view = null, isFitted = true;
 
   const make = (name, attributes = {}, parent) => {
@@ -35,7 +37,7 @@
   // Both ways are laid out while that is quick; the one that can be shown larger is taken.
   function layout(data, direction) {
     const graph = new dagre.graphlib.Graph({ multigraph: true });
-    graph.setGraph({ rankdir: direction, nodesep: 22, ranksep: direction === "TB" ? 42 : 54, marginx: ROOM, marginy: ROOM });
+    graph.setGraph({ rankdir: direction, ranker: data.nodes.length > MANY ? "tight-tree" : "network-simplex", nodesep: 22, ranksep: direction === "TB" ? 42 : 54, marginx: ROOM, marginy: ROOM });
     graph.setDefaultEdgeLabel(() => ({}));
     for (const node of data.nodes) graph.setNode(node.id, { width: WIDTH, height: HEIGHT });
     for (const edge of data.edges) graph.setEdge(edge.from, edge.to, {}, edge.kind);
@@ -44,7 +46,7 @@
   }
   function best(data) {
     const down = layout(data, "TB");
-    if (data.nodes.length > 120) return down;
+    if (data.nodes.length > MANY) return down;
     const across = layout(data, "LR");
     return scaleOf(across.graph()) > scaleOf(down.graph()) ? across : down;
   }
@@ -139,7 +141,10 @@
     isFitted = true;
     place();
   }
-  const place = () => scene.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  function place() {
+    scene.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+    svg.classList.toggle("far", view.k < FAR);
+  }
   const move = (x, y) => { view.x += x; view.y += y; isFitted = false; place(); };
   function zoom(factor, x = svg.clientWidth / 2, y = svg.clientHeight / 2) {
     const k = Math.min(LARGEST, Math.max(SMALLEST, view.k * factor));
