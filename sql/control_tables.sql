@@ -88,9 +88,6 @@ comment on column taskq.tool_calls.amended_input is 'What ran in place of input,
 alter table taskq.events add column role text;
 comment on column taskq.events.role is 'To which role, where it is no single task.';
 
--- the ledger in the order of time: calls are rare, beside what they do
-create index tool_calls_by_time on taskq.tool_calls (proposed_at);
-
 -- a feed in the order of time, and its last day
 create index events_by_time on taskq.events (at);
 
