@@ -35,6 +35,9 @@ begin
   end;
   grant usage on schema taskq to taskq_reader;
   grant select on all tables in schema taskq to taskq_reader;
+  -- what opens doors is for the functions alone; of tokens everything else is shown
+  revoke select on taskq.tokens, taskq.sessions from taskq_reader;
+  grant select (id, name, scopes, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by) on taskq.tokens to taskq_reader;
   grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.brood(uuid), taskq.ago(interval), taskq.today(),
     taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
@@ -47,4 +50,9 @@ begin
     taskq.set_budget(text, text, jsonb, text) to taskq_operator;
   grant execute on function taskq.steer(uuid, text, text), taskq.pause(uuid, text, text) to taskq_operator;
   grant execute on function taskq.signal(uuid, text, jsonb, text), taskq.fork(uuid, text, text) to taskq_operator;
+  grant execute on function taskq.pause_role(text, text, text), taskq.resume_role(text, text, text),
+    taskq.save_template(text, jsonb, text), taskq.drop_template(text) to taskq_operator;
+  grant execute on function taskq.create_token(text, text[], bytea, interval, text), taskq.revoke_token(text, text),
+    taskq.open_session(uuid, bytea, interval), taskq.close_session(bytea), taskq.credentials(), taskq.touch_tokens(uuid[])
+    to taskq_operator;
 end $$;

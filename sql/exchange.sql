@@ -10,11 +10,11 @@ language sql stable as $$
 $$;
 comment on function taskq.level_below(text, integer, integer) is 'The highest priority between these bounds at which the role has a queued task, due or not; null when there is none.';
 
--- due_in: seconds until the next of the queued tasks of these roles is due.
+-- due_in: seconds until the next of the queued tasks of these roles is due.  Not of paused ones: nothing could be done then.
 create function taskq.due_in(_roles text[]) returns double precision
 language sql stable as $$
   with recursive level (role, priority) as (
-    select r, taskq.level_below(r, 32768, -32769) from unnest(_roles) r
+    select r, taskq.level_below(r, 32768, -32769) from unnest(taskq.unpaused(_roles)) r
     union all
     select l.role, taskq.level_below(l.role, l.priority, -32769) from level l where l.priority is not null)
   select date_part('epoch', min(n.run_at)) - date_part('epoch', clock_timestamp())   -- infinity is a time, too
@@ -24,7 +24,7 @@ language sql stable as $$
     order by q.run_at limit 1) n
   where l.priority is not null
 $$;
-comment on function taskq.due_in(text[]) is 'Seconds until the next queued task of these roles is due; null when there is none.';
+comment on function taskq.due_in(text[]) is 'Seconds until the next queued task of these roles is due, paused ones aside; null when there is none.';
 
 -- exchange: the arrays _ids, _leases, _results are what is completed; _want is how many slots are free.
 -- _floor_*: where the last claim of a role and priority ended: a time, and an id among those of that time.  Index entries before that are dead or stragglers:
@@ -46,6 +46,7 @@ set plan_cache_mode = force_generic_plan   -- knowing the arrays, the planner jo
 as $$
 #variable_conflict use_column
 declare
+  _open text[] := _roles;
   _parents uuid[];
   _told uuid[];
   _done bigint[];
@@ -89,13 +90,17 @@ begin
     delete from taskq.sleepers s where s.worker_id = _worker;
   end if;
 
+  -- nobody claims a paused role; its sleepers stay marked, so that its resume wakes them
+  if _want > 0 and exists (select from taskq.role_pauses) then
+    _open := taskq.unpaused(_roles);
+  end if;
   while _got < _want loop
     -- priority holds across all roles: one level after the other, and at each level role by role
     select max(greatest(f.known, taskq.level_below(r, _level, coalesce(f.known, -32769)))) into _level
-    from unnest(_roles) r cross join lateral (
+    from unnest(_open) r cross join lateral (
       select max(p) as known from unnest(_floor_roles, _floor_priorities) k (role, p) where k.role = r and k.p < _level) f;
     exit when _level is null;
-    foreach _role in array _roles loop
+    foreach _role in array _open loop
       exit when _got >= _want;
       select to_timestamp(k.run_at), k.id into _floor, _floor_id
       from unnest(_floor_roles, _floor_priorities, _floor_run_ats, _floor_ids) k (role, p, run_at, id)

@@ -46,6 +46,15 @@ language sql stable as $$
 $$;
 comment on function taskq.explain_blocked(taskq.tasks) is 'Why a blocked task waits.';
 
+-- explain_pause: why nobody claims this role; null when it is not paused.
+create function taskq.explain_pause(_role text) returns text
+language sql stable as $$
+  select format('paused by %s since %s (%s)%s', p.actor, date_trunc('second', p.at), taskq.ago(clock_timestamp() - p.at),
+                coalesce(': ' || nullif(taskq.line(p.reason), ''), ''))
+  from taskq.role_pauses p where p.role = _role
+$$;
+comment on function taskq.explain_pause(text) is 'Who paused a role, when and why; null when it is not paused.';
+
 create function taskq.explain_queued(_task taskq.tasks) returns text
 language plpgsql stable as $$
 declare
@@ -62,7 +71,10 @@ begin
          (select count(*) from taskq.tasks t where t.status = 'in_progress' and t.worker_id = any(array_agg(w.id) filter (where not w.draining)))
   into _workers, _slots, _draining, _busy
   from taskq.workers_live w where _task.role = any(w.roles);
-  if _workers = 0 then
+  if exists (select from taskq.role_pauses p where p.role = _task.role) then
+    return format('queued, but role %s is %s%s; to resume it: select taskq.resume_role(%L)',
+      _task.role, taskq.explain_pause(_task.role), _why, _task.role);
+  elsif _workers = 0 then
     return format('queued, but no live worker plays role %s%s%s; start one: taskq worker --roles %1$s',
       _task.role, case when _draining > 0 then format(' (%s draining)', _draining) else '' end, _why);
   elsif _task.run_at > clock_timestamp() then

@@ -5,14 +5,16 @@
 \ir states.sql
 \ir tables.sql
 \ir agent_tables.sql
+\ir control_tables.sql
 
 -- the revision that these tables are, so that `taskq migrate` can go on from here
 create table taskq.alembic_version (version_num varchar(32) not null constraint alembic_version_pkc primary key);
-insert into taskq.alembic_version values ('0002');
+insert into taskq.alembic_version values ('0003');
 
 -- logic: laid again after every upgrade
 \ir guard.sql
 \ir bell.sql
+\ir pauses.sql
 \ir dependencies.sql
 \ir enqueue.sql
 \ir lifecycle.sql
@@ -28,5 +30,7 @@ insert into taskq.alembic_version values ('0002');
 \ir maintenance.sql
 \ir explain.sql
 \ir control.sql
+\ir access_tokens.sql
+\ir templates.sql
 \ir views.sql
 \ir access.sql

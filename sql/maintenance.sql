@@ -1,17 +1,22 @@
 -- Maintenance: workers come, live and go; what the dead held is queued again.
 
--- declare_roles: what a worker says of the roles that it plays: [{"name", "description", "timeout", "max_attempts", "backoff"}].
+-- declare_roles: what a worker says of the roles that it plays:
+-- [{"name", "description", "timeout", "max_attempts", "backoff", "repositories", "model", "kind"}].
 create function taskq.declare_roles(_roles jsonb) returns void
 language sql as $$
-  insert into taskq.roles as r (name, description, timeout, max_attempts, backoff)
-  select d.name, d.description, d.timeout, d.max_attempts, coalesce(d.backoff, '{30 s, 2 min, 10 min}')
-  from jsonb_to_recordset(_roles) d (name text, description text, timeout interval, max_attempts smallint, backoff interval[])
+  insert into taskq.roles as r (name, description, timeout, max_attempts, backoff, repositories, model, kind)
+  select d.name, d.description, d.timeout, d.max_attempts, coalesce(d.backoff, '{30 s, 2 min, 10 min}'),
+         coalesce(d.repositories, '{}'), d.model, coalesce(d.kind, 'function')
+  from jsonb_to_recordset(_roles) d (name text, description text, timeout interval, max_attempts smallint, backoff interval[],
+                                     repositories text[], model text, kind text)
   order by d.name
   on conflict (name) do update
   set description = excluded.description, timeout = excluded.timeout, max_attempts = excluded.max_attempts,
-      backoff = excluded.backoff, declared_at = now()
+      backoff = excluded.backoff, repositories = excluded.repositories, model = excluded.model, kind = excluded.kind,
+      declared_at = now()
 $$;
-comment on function taskq.declare_roles(jsonb) is 'For workers: keeps the declared timeout, attempts and backoff of roles.';
+comment on function taskq.declare_roles(jsonb) is
+  'For workers: keeps what is declared of roles: timeout, attempts, backoff, what may be changed, and who plays them.';
 
 -- register: a worker is there, or has a new session.  Called on the connection whose end means the end of the process.
 create function taskq.register(_worker uuid, _name text, _roles text[], _concurrency integer, _version text,

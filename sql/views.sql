@@ -28,11 +28,14 @@ waiting as (
   from taskq.tasks where status <> 'queued' and lease is null and finished_at is null group by role),
 failures as (
   select role, count(*) as failed_24h from taskq.tasks where status = 'failed' and finished_at > now() - interval '24 h' group by role),
-played as (select r as role, count(*) as workers, sum(w.concurrency) as slots from taskq.workers_live w, unnest(w.roles) r where not w.draining group by r)
+played as (select r as role, count(*) as workers, sum(w.concurrency) as slots from taskq.workers_live w, unnest(w.roles) r where not w.draining group by r),
+pauses as (select role, true as paused from taskq.role_pauses)
 select role, coalesce(ready, 0) as ready, coalesce(scheduled, 0) as scheduled, coalesce(in_progress, 0) as in_progress,
        coalesce(blocked, 0) as blocked, coalesce(awaiting_approval, 0) as awaiting_approval, coalesce(failed_24h, 0) as failed_24h,
-       coalesce(workers, 0) as workers, coalesce(slots, 0) as slots, now() - oldest as oldest_ready
+       coalesce(workers, 0) as workers, coalesce(slots, 0) as slots, now() - oldest as oldest_ready,
+       coalesce(paused, false) as paused
 from queued full join running using (role) full join waiting using (role) full join failures using (role) full join played using (role)
+  full join pauses using (role)
 order by role;
 comment on view taskq.overview is 'By role: what is ready, scheduled, running and waiting, what failed in 24 hours, and who plays it.';
 comment on column taskq.overview.role is 'The role.';
@@ -45,6 +48,7 @@ comment on column taskq.overview.failed_24h is 'Failed in the last 24 hours.';
 comment on column taskq.overview.workers is 'Live workers that play it.';
 comment on column taskq.overview.slots is 'Their slots.';
 comment on column taskq.overview.oldest_ready is 'How long the oldest ready task has waited.';
+comment on column taskq.overview.paused is 'Whether nobody claims it until it is resumed.';
 
 create view taskq.running as
 select t.id, t.role, t.name, t.mission_id, t.attempt, t.max_attempts, t.progress, t.progress_note, now() - t.started_at as "for",

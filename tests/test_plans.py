@@ -24,7 +24,9 @@ FILL = """
                              finished_at, error_kind, lease, lease_expires_at, worker_id, waiting_on)
     select id, id, 'role_' || n % 10, status, now() + starts + n * interval '1 ms', 4, '30 min',
            case when status in ('completed', 'failed', 'in_progress') then now() end,
-           case when status in ('completed', 'failed', 'cancelled') then now() end,
+           case status when 'completed' then now() - interval '1 day' + n * interval '785 ms'
+                       when 'failed' then now() end,
+                       when 'failed' then now() end,
            case when status = 'failed' then 'unknown' end,
            case when status = 'in_progress' then nextval('taskq.lease_numbers') end,
            case when status = 'in_progress' then now() + interval '1 day' end,
@@ -119,6 +121,16 @@ async def claim_from_floors(stage: Stage) -> Act:
 async def look_for_what_is_due(stage: Stage) -> Act:
     stage.worker.roles = ["nobody", "plays", "these"]
     return lambda: stage.worker.exchange(want=20, asleep=True)
+
+
+async def claim_beside_a_paused_role(stage: Stage) -> Act:
+    await stage.db.execute("select taskq.pause_role('role_1')")
+    return lambda: stage.worker.claim(20)
+
+
+async def look_for_what_is_due_beside_a_paused_role(stage: Stage) -> Act:
+    await stage.db.execute("select taskq.pause_role('these')")
+    return await look_for_what_is_due(stage)
 
 
 async def complete(stage: Stage) -> Act:
@@ -270,6 +282,11 @@ async def find_by_mission(stage: Stage) -> Act:
     return lambda: stage.db.fetch(find, mission)
 
 
+async def find_what_finished_lately(stage: Stage) -> Act:
+    find = "select id from taskq.tasks where finished_at > now() - interval '5 min'"
+    return lambda: stage.db.fetch(find)
+
+
 def look_at(view: str) -> Callable[[Stage], Awaitable[Act]]:
     async def look(stage: Stage) -> Act:
         return lambda: stage.db.fetch(f"select * from taskq.{view} limit 20")  # noqa: S608
@@ -279,7 +296,8 @@ def look_at(view: str) -> Callable[[Stage], Awaitable[Act]]:
 
 
 CALLS: list[tuple[Callable[[Stage], Awaitable[Act]], int]] = [  # and how many pages each may touch
-    (claim, 600), (claim_from_floors, 600), (look_for_what_is_due, 50), (complete, 1500),
+    (claim, 600), (claim_from_floors, 600), (look_for_what_is_due, 50),
+    (claim_beside_a_paused_role, 600), (look_for_what_is_due_beside_a_paused_role, 50), (complete, 1500),
     (complete_what_others_wait_for, 5000), (complete_what_one_waits_for, 1700),
     (fail_for_another_attempt, 150), (fail_with_a_cascade, 12000), (release, 3000),
     (wait, 800), (heartbeat, 3000), (reap_nothing, 60),
@@ -288,7 +306,7 @@ CALLS: list[tuple[Callable[[Stage], Awaitable[Act]], int]] = [  # and how many p
     (enqueue_with_a_dedup_key, 100), (cancel, 300), (retry, 1000), (approve, 100), (requeue, 100),
     (complete_by_hand, 200), (rerun, 100), (await_one, 60), (explain("queued"), 600),
     (explain("blocked"), 300), (explain("in_progress"), 30), (explain("failed"), 30),
-    (find_by_mission, 600), (look_at("running"), 60),
+    (find_by_mission, 600), (find_what_finished_lately, 600), (look_at("running"), 60),
     (look_at("stuck"), 60),
 ]  # fmt: skip
 

@@ -122,6 +122,7 @@ async def test_migrate_goes_on_from_what_install_sql_made(empty, fresh, db):
 
 async def test_up_down_and_up_again_end_where_they_should(empty, fresh, db):
     assert await schema.migrate(empty) == schema.newest_revision()
+    assert await schema.downgrade(empty) == "0002"
     assert await schema.downgrade(empty) == "0001"
     assert await schema.downgrade(empty) is None
     assert not await has_schema(fresh)

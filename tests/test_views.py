@@ -34,7 +34,7 @@ async def test_overview_counts_each_role(db, worker):
     assert 0 <= oldest.total_seconds() < 60
     assert found[ROLE] == {
         "role": ROLE, "ready": 1, "scheduled": 1, "in_progress": 1, "blocked": 0, "awaiting_approval": 1,
-        "failed_24h": 1, "workers": 1, "slots": 10,
+        "failed_24h": 1, "workers": 1, "slots": 10, "paused": False,
     }  # fmt: skip
     assert (found["other"]["blocked"], found["other"]["workers"], found["other"]["oldest_ready"]) == (
         1,
