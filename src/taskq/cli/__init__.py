@@ -7,7 +7,7 @@
     show      show, with details     output   JSON, tables, colours; text, times
     act       cancel … complete      tree     a mission as a tree: node, layout, follow
     admin     migrate, tend, verify  demo     demo, a package
-    limits    budget, gate
+    limits    budget, gate             top      the overview in a terminal, a package
     control   steer, pause
 
 Every command imports what is heavy when it runs: `taskq --help` must be quick.
@@ -32,6 +32,7 @@ from taskq.cli.look import explain, list_tasks, roles
 from taskq.cli.serve import serve
 from taskq.cli.show import show_task
 from taskq.cli.steps import fork, signal
+from taskq.cli.top import top
 from taskq.cli.worker import worker
 
 __all__ = ["cli", "main"]
@@ -77,7 +78,7 @@ for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
     *(steer, pause, budget, gate),
-    *(tend, migrate, verify, serve, demo),
+    *(tend, migrate, verify, serve, top, demo),
 ):
     cli.add_command(command)
 
