@@ -8,7 +8,7 @@
     act       cancel … complete      tree     a mission as a tree: node, follow
     role      role pause, resume     tokens   token create, list, revoke
     admin     migrate, tend, verify  demo     demo, a package
-    limits    budget, gate
+    limits    budget, gate             top      the overview in a terminal, a package
     control   steer, pause
 
 Every command imports what is heavy when it runs: `taskq --help` must be quick.
@@ -35,6 +35,7 @@ from taskq.cli.serve import serve
 from taskq.cli.show import show_task
 from taskq.cli.steps import fork, signal
 from taskq.cli.tokens import token
+from taskq.cli.top import top
 from taskq.cli.worker import worker
 
 __all__ = ["cli", "main"]
@@ -80,7 +81,7 @@ for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
     *(cancel, retry, requeue, rerun, approve, reject, decline, amend, complete, signal, fork),
     *(steer, pause, role, budget, gate, token),
-    *(tend, migrate, verify, serve, demo),
+    *(tend, migrate, verify, serve, top, demo),
 ):
     cli.add_command(command)
 
