@@ -102,7 +102,7 @@ class Turns:
         begun = time.perf_counter()
         await self._append(said, json.dumps([proposed]) if with_tools else None)
         if answer is not None:
-            await self._task.rows("intend", call)
+            await self._task.rows("intend", call, None)
             await self._task.call("settle_call", call, "success", "x" * 1000, None, self._seq, answer, True)
             self._seq += 1
         await self._task.rows("begin_turn", self._seq, "bench", [MODEL], [20_000], ["0.1"])

@@ -16,7 +16,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("drop index taskq.finishes, taskq.events_by_time")
+    op.execute("drop index taskq.finishes, taskq.events_by_time, taskq.calls_by_time")
     op.execute("alter table taskq.events drop column role")
     op.execute(
         "alter table taskq.tool_calls drop column declined_by, drop column declined_note, "
