@@ -39,6 +39,7 @@ begin
   revoke select on taskq.tokens, taskq.sessions from taskq_reader;
   grant select (id, name, scopes, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by) on taskq.tokens to taskq_reader;
   grant execute on function taskq.explain(uuid), taskq.unmet(uuid), taskq.doom(uuid[]), taskq.brood(uuid), taskq.ago(interval), taskq.today(),
+    taskq.number_in(jsonb, text), taskq.tokens_in(jsonb), taskq.tokens_out(jsonb),
     taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
   grant execute on function taskq.enqueue(jsonb), taskq.with_ids(jsonb), taskq.insert_statement(jsonb),

@@ -14,12 +14,13 @@ begin
   loop
     execute _drop;
   end loop;
-  for _drop in
+  -- all names first: one that was dropped with another has none any more
+  foreach _drop in array array(
     select format('drop routine if exists %s cascade', p.oid::regprocedure)
     from pg_proc p
     where p.pronamespace = 'taskq'::regnamespace
       and not exists (select from pg_depend d where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid
-                      and d.classid = 'pg_attrdef'::regclass)
+                      and d.classid = 'pg_attrdef'::regclass))
   loop
     execute _drop;
   end loop;

@@ -120,3 +120,21 @@ begin
 end $$;
 comment on function taskq.append_turn(uuid, uuid, bigint, integer, text, text, text, text, jsonb, boolean, text, numeric, bigint, jsonb, bigint[], text) is
   'For workers: commits one finished message with its tool calls, its cost and a note; TQ002 when the lease is lost.';
+
+-- number_in, tokens_in, tokens_out: what a usage counts.  Expressions alone, so that they are taken into the statements that
+-- sum up messages; what is no number counts nothing, for a provider may say anything.
+create function taskq.number_in(_object jsonb, _key text) returns numeric
+language sql immutable parallel safe
+return case when jsonb_typeof(_object -> _key) = 'number' then (_object -> _key)::numeric else 0 end;
+comment on function taskq.number_in(jsonb, text) is 'The number under a key of an object; 0 when there is none.';
+
+create function taskq.tokens_in(_usage jsonb) returns numeric
+language sql immutable parallel safe
+return taskq.number_in(_usage, 'input_tokens') + taskq.number_in(_usage, 'cache_creation_input_tokens')
+     + taskq.number_in(_usage, 'cache_read_input_tokens');
+comment on function taskq.tokens_in(jsonb) is 'The tokens that a turn read, cached or not, by its usage.';
+
+create function taskq.tokens_out(_usage jsonb) returns numeric
+language sql immutable parallel safe
+return taskq.number_in(_usage, 'output_tokens');
+comment on function taskq.tokens_out(jsonb) is 'The tokens that a turn wrote, by its usage.';

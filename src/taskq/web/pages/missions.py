@@ -59,9 +59,9 @@ async def spending(reads: Reads, rows: Sequence[Mapping[str, Any]]) -> dict[UUID
     """What these missions cost. What has ended costs no more: it is counted once and kept for a while."""
     over = [row["id"] for row in rows if is_over(row)]
     under_way = [row["id"] for row in rows if not is_over(row)]
-    found = await reads.fetch("page_missions_spent", over, fresh=60.0, stale=3600.0) if over else []
+    found = await reads.fetch("mission_sums", over, fresh=60.0, stale=3600.0) if over else []
     if under_way:
-        found += await reads.fetch("page_missions_spent", under_way, fresh=1.0)
+        found += await reads.fetch("mission_sums", under_way, fresh=1.0)
     return {row["id"]: row for row in found}
 
 

@@ -46,9 +46,7 @@ order by s.id desc
 -- name: mission_sums
 -- What these missions ($1) spent, by their messages.
 select s.id, coalesce(sum(m.cost), 0)::float8 as cost, count(m.task_id) as turns,
-       coalesce(sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-         + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-         + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)), 0)::bigint as tokens
+       least(coalesce(sum(taskq.tokens_in(m.usage) + taskq.tokens_out(m.usage)), 0), 9000000000000000000)::bigint as tokens
 from unnest($1::uuid[]) s (id) left join lateral (
   select * from taskq.messages m
   where m.role = 'assistant'
@@ -71,9 +69,7 @@ order by t.created_at, t.id limit $2
 -- name: mission_spend
 -- What the mission ($1) spent, by its messages, and the budget that it is under.
 select coalesce(sum(m.cost), 0)::float8 as cost, count(*) as turns,
-       coalesce(sum(coalesce((m.usage ->> 'input_tokens')::bigint, 0) + coalesce((m.usage ->> 'output_tokens')::bigint, 0)
-         + coalesce((m.usage ->> 'cache_creation_input_tokens')::bigint, 0)
-         + coalesce((m.usage ->> 'cache_read_input_tokens')::bigint, 0)), 0)::bigint as tokens,
+       least(coalesce(sum(taskq.tokens_in(m.usage) + taskq.tokens_out(m.usage)), 0), 9000000000000000000)::bigint as tokens,
        (select to_json(s) from taskq.spend s where s.scope = 'mission' and s.key = $1::uuid::text) as budget
 from taskq.messages m
 where m.role = 'assistant'

@@ -59,26 +59,6 @@ cross join lateral (
 left join taskq.budgets b on b.scope = 'mission' and b.key = s.id::text
 order by s.created_at desc, s.id desc
 
--- name: page_missions_spent
--- What these missions ($1) have cost: a look at the messages of all of their tasks.
-select s.id, sum(u.cost) as cost, sum(u.tokens)::float as tokens
-from unnest($1::uuid[]) s (id)
-cross join lateral (
-  select t.id from taskq.tasks t where t.mission_id = s.id and t.mission_id <> t.id
-  union all select s.id) t
-cross join lateral (
-  select sum(m.cost) as cost,
-         sum(c.tokens_in + c.tokens_out) as tokens
-  from taskq.messages m
-  cross join lateral (
-    select coalesce(sum(v.value::numeric) filter (where v.key <> 'output_tokens'), 0) as tokens_in,
-           coalesce(sum(v.value::numeric) filter (where v.key = 'output_tokens'), 0) as tokens_out
-    from jsonb_each(case when jsonb_typeof(m.usage) = 'object' then m.usage else '{}' end) v
-    where jsonb_typeof(v.value) = 'number'
-      and v.key in ('input_tokens', 'output_tokens', 'cache_creation_input_tokens', 'cache_read_input_tokens')) c
-  where m.task_id = t.id and m.role = 'assistant') u
-group by s.id
-
 -- name: page_mission
 -- One mission ($1): its root, what it may spend, how many tasks of each status, and at most $2 of its tasks with what they
 -- depend on, their attempts, waits for people and cost.  What has not ended comes first into the selection.
@@ -89,14 +69,8 @@ with member as materialized (
   where t.id = any(array(select m.id from taskq.tasks m where m.mission_id = $1 and m.mission_id <> m.id) || $1::uuid)),
 spent as (
   select m.task_id, sum(m.cost) as cost, count(*) as turns, bool_or(m.simulated) as simulated,
-         sum(c.tokens_in + c.tokens_out) as tokens
+         sum(taskq.tokens_in(m.usage) + taskq.tokens_out(m.usage)) as tokens
   from taskq.messages m
-  cross join lateral (
-    select coalesce(sum(v.value::numeric) filter (where v.key <> 'output_tokens'), 0) as tokens_in,
-           coalesce(sum(v.value::numeric) filter (where v.key = 'output_tokens'), 0) as tokens_out
-    from jsonb_each(case when jsonb_typeof(m.usage) = 'object' then m.usage else '{}' end) v
-    where jsonb_typeof(v.value) = 'number'
-      and v.key in ('input_tokens', 'output_tokens', 'cache_creation_input_tokens', 'cache_read_input_tokens')) c
   where m.role = 'assistant' and m.task_id = any(array(select id from member where attempt > 0))
   group by m.task_id)
 select (select to_json(r) from (

@@ -60,15 +60,8 @@ select t.*, taskq.explain(t.id) as explained, w.name as worker, clock_timestamp(
        (select to_json(x) from (
           select sum(m.cost)::float as cost, count(*) filter (where m.role = 'assistant') as turns, count(*) as messages, max(m.seq) as last,
                  bool_or(m.simulated) as simulated, string_agg(distinct m.model, ', ') as models,
-                 sum(c.tokens_in)::float as tokens_in,
-                 sum(c.tokens_out)::float as tokens_out
+                 sum(taskq.tokens_in(m.usage))::float as tokens_in, sum(taskq.tokens_out(m.usage))::float as tokens_out
           from taskq.messages m
-          cross join lateral (
-            select coalesce(sum(v.value::numeric) filter (where v.key <> 'output_tokens'), 0) as tokens_in,
-                   coalesce(sum(v.value::numeric) filter (where v.key = 'output_tokens'), 0) as tokens_out
-            from jsonb_each(case when jsonb_typeof(m.usage) = 'object' then m.usage else '{}' end) v
-            where jsonb_typeof(v.value) = 'number'
-              and v.key in ('input_tokens', 'output_tokens', 'cache_creation_input_tokens', 'cache_read_input_tokens')) c
           where m.task_id = t.id having count(*) > 0) x) as spent
 from taskq.tasks t
 left join taskq.workers w on w.id = t.worker_id
