@@ -28,7 +28,7 @@ async def test_schemathesis_finds_nothing_that_the_document_does_not_say(dsn: st
             "run", f"{control.url}/api/v1/openapi.json",
             "--header", f"Authorization: Bearer {token}",
             "--checks", "all", "--exclude-checks", "positive_data_acceptance",
-            "--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--seed", "4",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "2", "--seed", "4",
             "--no-shrink", "--generation-allow-x00", "false", "--generation-database", "none",
             "--exclude-path", NO_END, "--warnings", "off", "--workers", "2",
             cwd=tmp_path,

@@ -82,7 +82,7 @@ async def test_a_task_under_which_three_workers_died_fails_as_worker_lost(
             async with worker_process(dsn) as victim:
                 assert await victim.ends() == -signal.SIGKILL
                 deaths += 1
-                await eventually(lambda times=deaths: lost(db, id, times))
+                await eventually(lambda times=deaths: lost(db, id, times), timeout=30)
     done = await queue.wait(id)
     assert (done.status, done.error_kind, deaths) == ("failed", "worker_lost", 3)
     assert await db.fetchval("select count(*) from taskq.attempts where kind = 'worker_lost'") == 3

@@ -124,7 +124,7 @@ def test_every_text_of_a_value_is_cleaned() -> None:
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.recursive(
         st.sampled_from([*TOKENS, *ORDINARY, 'quote"', "back\\slash"]), lambda inner: st.lists(inner)
@@ -156,7 +156,7 @@ PIECES += [
 PIECES += ["[redacted: ", "redacted: secret]", "secret_access_key=", "Authorization: Bearer "]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8),
     st.sets(
