@@ -79,6 +79,10 @@ class Top(App[Exception | None]):
         self.query_one(f"#{PANES[1].name} Rows").focus()
         self.run_worker(self.keep_looking(), exit_on_error=False)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is about panes is for the overview alone."""
+        return action not in ("find", "alone", "all") or len(self.screen_stack) == 1
+
     async def keep_looking(self) -> None:
         """Look every second, and at once when something was done; an error of ours ends it all."""
         while True:

@@ -159,9 +159,7 @@ STYLES: Final = {
 
 NUMBERS = ("READY", "LATER", "RUNNING", "BLOCKED", "APPROVAL", "FAILED", "SLOTS")
 PANES: Final = (
-    Pane(
-        "roles", [*((n, RIGHT) for n in NUMBERS), "WORKERS"], role_cells, "role", "nobody, nothing"
-    ),
+    Pane("roles", [*((n, RIGHT) for n in NUMBERS), "WORKERS"], role_cells, "role", "nobody, nothing"),
     Pane("running", ["ROLE", ("FOR", FIXED), ("DONE", FIXED), "DOES"], running_cells, "id", "nothing runs"),
     Pane("waiting", ["ROLE", ("FOR", FIXED), "WHY"], waiting_cells, "id", "nothing waits"),
     Pane("failed", ["ROLE", ("AGO", FIXED), ("TRY", FIXED), "ERROR"], failed_cells, "id", "nothing failed"),

@@ -14,7 +14,6 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from taskq.cli.details import panels
-from taskq.cli.text import clean
 from taskq.cli.top.look import Row
 from taskq.cli.top.panes import bar
 
