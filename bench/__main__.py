@@ -27,10 +27,11 @@ from bench.report import Bar, table
 from bench.server import find
 from bench.storm import storm
 from bench.wake import wake
+from bench.web import web
 
 BENCHES: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
     bench.__name__: bench
-    for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, agents, chaos)
+    for bench in (drain, held, backlog, storm, wake, graph, idle, crash, enqueue, agents, chaos, web)
 }
 
 

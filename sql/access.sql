@@ -50,6 +50,10 @@ begin
     taskq.set_budget(text, text, jsonb, text) to taskq_operator;
   grant execute on function taskq.steer(uuid, text, text), taskq.pause(uuid, text, text) to taskq_operator;
   grant execute on function taskq.signal(uuid, text, jsonb, text), taskq.fork(uuid, text, text) to taskq_operator;
+  grant execute on function taskq.check_tasks(jsonb), taskq.line(text), taskq.explain_pause(text)
+    to taskq_client;
+  grant execute on function taskq.amend(uuid, jsonb, text, text), taskq.decline_call(uuid, text, text),
+    taskq.amend_call(uuid, jsonb, text, text), taskq.dispatch() to taskq_operator;
   grant execute on function taskq.pause_role(text, text, text), taskq.resume_role(text, text, text),
     taskq.save_template(text, jsonb, text), taskq.drop_template(text) to taskq_operator;
   grant execute on function taskq.create_token(text, text[], bytea, interval, text), taskq.revoke_token(text, text),

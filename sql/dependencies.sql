@@ -190,7 +190,7 @@ begin
     raise exception 'these tasks depend on each other in a cycle: %',
         (select string_agg(_ids[n]::text, ', ') from (
            select n from generate_subscripts(_indegree, 1) n where _indegree[n] > 0 limit 5) left_over)
-      using errcode = 'TQ001', hint = 'remove one of the dependencies in depends_on';
+      using errcode = 'TQ001', column = 'depends_on', hint = 'remove one of the dependencies in depends_on';
   end if;
 end $$;
 comment on function taskq.refuse_cycle(uuid[]) is 'Raises TQ001 when these new tasks depend on each other in a circle.';
@@ -216,7 +216,7 @@ begin
   limit 1;
   if found then
     raise exception 'task % depends on %, which does not exist', _unknown.id, coalesce(_unknown.parent::text, 'null')
-      using errcode = 'TQ001', hint = 'insert the dependency first, or in the same statement';
+      using errcode = 'TQ001', column = 'depends_on', hint = 'insert the dependency first, or in the same statement';
   end if;
 
   insert into taskq.dependencies (task_id, depends_on, on_failure)

@@ -10,7 +10,7 @@ begin
       using errcode = 'TQ001', hint = 'insert role, payload and what the task depends on; the status follows from them';
   end if;
   if new.concurrency_key is not null then
-    raise exception 'concurrency_key is not supported yet' using errcode = 'TQ001', hint = 'leave it out';
+    raise exception 'concurrency_key is not supported yet' using errcode = 'TQ001', column = 'concurrency_key', hint = 'leave it out';
   end if;
   if new.max_attempts is null or new.timeout is null then
     select coalesce(new.max_attempts, r.max_attempts, 4), coalesce(new.timeout, r.timeout, interval '30 min')
@@ -26,7 +26,8 @@ begin
   end if;
   if new.depends_on <> '{}' then
     if new.id = any(new.depends_on) then
-      raise exception 'task % depends on itself', new.id using errcode = 'TQ001', hint = 'remove its own id from depends_on';
+      raise exception 'task % depends on itself', new.id
+        using errcode = 'TQ001', column = 'depends_on', hint = 'remove its own id from depends_on';
     end if;
     new.status := 'blocked';
     new.waiting_on := (select count(distinct p) from unnest(new.depends_on) p);
@@ -115,7 +116,8 @@ begin
       end if;   -- somebody else's came in between; it stands for ours, unless it ends first
     end;
   end loop;
-  raise exception 'two of these tasks have the same dedup_key' using errcode = 'TQ001', hint = 'give each its own, or one of them none';
+  raise exception 'two of these tasks have the same dedup_key'
+    using errcode = 'TQ001', column = 'dedup_key', hint = 'give each its own, or one of them none';
 end $$;
 comment on function taskq.enqueue(jsonb) is 'Inserts an array of tasks in one statement and returns their ids in order; where a live task has the same dedup_key, its id.';
 

@@ -33,4 +33,6 @@ insert into taskq.alembic_version values ('0003');
 \ir access_tokens.sql
 \ir templates.sql
 \ir views.sql
+\ir dispatch.sql
+\ir dry_run.sql
 \ir access.sql

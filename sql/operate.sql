@@ -58,20 +58,49 @@ language plpgsql security definer set search_path = '' as $$
 declare
   _task taskq.tasks := taskq.pick(_id, 'approve', '{awaiting_approval}');
 begin
-  perform taskq.begin('approve');
-  update taskq.tasks t
-  set status = 'queued', run_at = greatest(t.run_at, now()), approved_at = now(), approved_by = coalesce(_actor, session_user)
-  where t.id = _id;
-  perform taskq.done();
-  -- the call that it was parked for, if it was, and no other: calls run in order, so it is the first that has not ended
   update taskq.tool_calls c set approved_by = coalesce(_actor, session_user)
-  where c.needs_approval and c.approved_by is null and (c.task_id, c.call_id) = (
-    select o.task_id, o.call_id from taskq.tool_calls o where o.task_id = _id and o.finished_at is null order by o.turn, o.place limit 1);
-  perform taskq.note(_id, 'approve', 'awaiting_approval', 'queued', _actor, _note);
-  perform taskq.ring(array[_task.role]);
+  where c.task_id = _id and c.call_id = taskq.call_in_question(_id);
+  perform taskq.let_go(_task, 'approve', true, _actor, _note);
   return 'queued';
 end $$;
 comment on function taskq.approve(uuid, text, text) is 'Approves a task that awaits it; it is queued.';
+
+-- let_go: a task that awaited a person is queued; whether he approved it, or only lets it go on.
+create function taskq.let_go(_task taskq.tasks, _verb text, _approved boolean, _actor text, _note text) returns void
+language plpgsql as $$
+begin
+  perform taskq.begin('approve');
+  update taskq.tasks t
+  set status = 'queued', run_at = greatest(t.run_at, now()),
+      approved_at = case when _approved then now() else t.approved_at end,
+      approved_by = case when _approved then coalesce(_actor, session_user) else t.approved_by end
+  where t.id = _task.id;
+  perform taskq.done();
+  perform taskq.note(_task.id, _verb, 'awaiting_approval', 'queued', _actor, left(_note, 8192));
+  perform taskq.ring(array[_task.role]);
+end $$;
+comment on function taskq.let_go(taskq.tasks, text, boolean, text, text) is 'Queues a locked task that awaited a person.';
+
+-- amend: a person changes what a task is to do, before it begins.
+create function taskq.amend(_id uuid, _payload jsonb, _reason text default null, _actor text default null) returns taskq.status
+language plpgsql security definer set search_path = '' as $$
+declare
+  _task taskq.tasks := taskq.pick(_id, 'amend', '{blocked,awaiting_approval,queued,in_progress}');
+begin
+  if jsonb_typeof(_payload) is distinct from 'object' then
+    raise exception 'the payload of task % must be a JSON object', _id using errcode = 'TQ001', hint = 'give it whole: it replaces the old one';
+  elsif _task.status = 'in_progress' or _task.attempt > 0 or _task.started_at is not null then
+    raise exception 'cannot amend task %: it has begun', _id
+      using errcode = 'TQ004', hint = format('tell an agent: taskq.steer(%L, text, actor); or cancel it, and enqueue another', _id);
+  end if;
+  update taskq.tasks t set payload = _payload where t.id = _id;
+  perform taskq.note(_id, 'amend', _task.status, _task.status, _actor, _reason);
+  if _task.status = 'queued' then
+    perform taskq.ring(array[_task.role]);   -- a last claim may have skipped the locked row
+  end if;
+  return _task.status;
+end $$;
+comment on function taskq.amend(uuid, jsonb, text, text) is 'Replaces the payload of a task that has not begun.';
 
 -- reject: a person says no.
 create function taskq.reject(_id uuid, _actor text default null, _reason text default null) returns taskq.status

@@ -43,9 +43,69 @@ end $$;
 comment on function taskq.adopt_policy(uuid, uuid, bigint, jsonb) is
   'For workers: narrows what the role may do to what its task began with and what the parent may do; keeps and returns that.';
 
+-- call_in_question: the call that a task is parked for, and no other: calls run in order, so it is the first that has not ended.
+create function taskq.call_in_question(_id uuid) returns text
+language sql stable as $$
+  select o.call_id
+  from (select * from taskq.tool_calls c where c.task_id = _id and c.finished_at is null order by c.turn, c.place limit 1) o
+  where o.needs_approval and o.approved_by is null and o.declined_by is null
+$$;
+comment on function taskq.call_in_question(uuid) is 'The tool call that awaits a person''s yes or no; null when none does.';
+
+-- question: that call, of a locked task that awaits approval; or an error that says what to do instead.
+create function taskq.question(_task taskq.tasks, _verb text) returns text
+language plpgsql stable as $$
+declare
+  _call text := taskq.call_in_question(_task.id);
+begin
+  if _call is null then
+    raise exception 'cannot % of task %: it awaits approval for another reason than a tool call', _verb, _task.id
+      using errcode = 'TQ004', hint = format('call taskq.approve(%L, actor) or taskq.reject(%1$L, actor, reason)', _task.id);
+  end if;
+  return _call;
+end $$;
+comment on function taskq.question(taskq.tasks, text) is 'The tool call that a locked task awaits approval for; raises TQ004 when it awaits it for another reason.';
+
+-- decline_call: a person says no to one call; the agent is told, and goes on.
+create function taskq.decline_call(_id uuid, _note text default null, _actor text default null) returns taskq.status
+language plpgsql security definer set search_path = '' as $$
+declare
+  _task taskq.tasks := taskq.pick(_id, 'decline a call', '{awaiting_approval}');
+  _call text := taskq.question(_task, 'decline a call');
+begin
+  update taskq.tool_calls c set declined_by = coalesce(_actor, session_user), declined_note = left(_note, 4000)
+  where c.task_id = _id and c.call_id = _call;
+  perform taskq.let_go(_task, 'decline_call', false, _actor, _note);
+  return 'queued';
+end $$;
+comment on function taskq.decline_call(uuid, text, text) is
+  'Refuses the tool call that a task awaits approval for; the agent is told why, and goes on.  TQ004 when it awaits it for another reason.';
+
+-- amend_call: a person says yes to one call with other arguments.
+create function taskq.amend_call(_id uuid, _input jsonb, _note text default null, _actor text default null) returns taskq.status
+language plpgsql security definer set search_path = '' as $$
+declare
+  _task taskq.tasks := taskq.pick(_id, 'amend a call', '{awaiting_approval}');
+  _call text := taskq.question(_task, 'amend a call');
+begin
+  if jsonb_typeof(_input) is distinct from 'object' then
+    raise exception 'the arguments of a call are a JSON object' using errcode = 'TQ001', hint = 'give them whole: they replace those of the model';
+  elsif length(_input::text) > 100000 then
+    raise exception 'the arguments of a call have at most 100,000 characters' using errcode = 'TQ001', hint = 'put what is long into a file';
+  end if;
+  update taskq.tool_calls c set approved_by = coalesce(_actor, session_user), amended_input = _input::text
+  where c.task_id = _id and c.call_id = _call;
+  perform taskq.let_go(_task, 'amend_call', true, _actor, _note);
+  return 'queued';
+end $$;
+comment on function taskq.amend_call(uuid, jsonb, text, text) is
+  'Approves the tool call that a task awaits approval for with these arguments in place of the model''s, which is told.  TQ004 when it awaits it for another reason.';
+
 -- intend: the effect is about to happen; committed before it does.
--- Verdicts: run, approve (a person must first), blocked (not among its tools), over (a budget).
-create function taskq.intend(_worker uuid, _id uuid, _lease bigint, _call_id text) returns table (verdict text, reason text)
+-- Verdicts: run, approve (a person must first), blocked (not among its tools, or refused by a person), over (a budget).
+-- _effect: what it does to the world, where that is not what was proposed: a person changed the arguments.
+create function taskq.intend(_worker uuid, _id uuid, _lease bigint, _call_id text, _effect text default null)
+returns table (verdict text, reason text)
 language plpgsql as $$
 declare
   _task taskq.tasks := taskq.hold(_worker, _id, _lease);
@@ -62,6 +122,9 @@ begin
     verdict := 'blocked';
     reason := format('%s is not among the tools of this task (%s)', _call.tool,
                      coalesce(nullif((select string_agg(n, ', ') from jsonb_array_elements_text(_allowed) n), ''), 'none'));
+  elsif _call.declined_by is not null then
+    verdict := 'blocked';
+    reason := format('a person (%s) refused this call%s', _call.declined_by, coalesce(': ' || nullif(btrim(_call.declined_note), ''), ''));
   elsif _call.needs_approval and _call.approved_by is null then
     verdict := 'approve';
   elsif _call.status = 'proposed' then
@@ -69,12 +132,12 @@ begin
     verdict := case when reason is null then 'run' else 'over' end;
   end if;
   if verdict = 'run' then
-    update taskq.tool_calls c set status = 'started', started_at = clock_timestamp(), attempt = _task.attempt
+    update taskq.tool_calls c set status = 'started', started_at = clock_timestamp(), attempt = _task.attempt, effect = coalesce(_effect, c.effect)
     where c.task_id = _id and c.call_id = _call_id;
   end if;
   return next;
 end $$;
-comment on function taskq.intend(uuid, uuid, bigint, text) is
+comment on function taskq.intend(uuid, uuid, bigint, text, text) is
   'For workers: commits the intent of a tool call, or says what stands against it; TQ002 when the lease is lost.';
 
 -- settle_call: the outcome of a call, and the message that tells the model of it, in one transaction.

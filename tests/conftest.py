@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,7 +18,10 @@ import pytest
 
 import backend
 from backend import Databases
-from taskq import Queue
+from taskq import Queue, embedded, schema
+from taskq.embedded import Server
+from taskq.embedded.home import Home
+from taskq.settings import Settings
 
 Connect = Callable[..., Awaitable[asyncpg.Connection]]
 CONTAINER = pytest.StashKey[Any]()
@@ -45,9 +52,6 @@ def databases() -> Iterator[Databases]:
         asyncio.run(found.make_template())
         yield found
         return
-    from taskq import embedded
-    from taskq.settings import Settings
-
     home = backend.run_directory() / "home"
     server = asyncio.run(embedded.ensure(Settings(home=home), options=backend.EMBEDDED_OPTIONS))
     found = Databases(server.dsn)
@@ -102,3 +106,23 @@ async def hang_up(session: asyncpg.Connection) -> None:
         await session.close(timeout=2)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         session.terminate()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory for a server of this test's own, that every user may enter."""
+    path = Path(tempfile.mkdtemp(prefix="tq-"))
+    path.chmod(0o755)
+    yield path / "home"
+    deadline = time.monotonic() + 20
+    while Home(path / "home").supervised() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+async def server(home: Path) -> AsyncIterator[Server]:
+    """A server of this test's own: its postmaster may be killed."""
+    async with await embedded.ensure(Settings(home=home), options={"fsync": "off"}) as own:
+        await schema.migrate(own.dsn)
+        yield own

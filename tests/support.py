@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
+
 
 async def eventually(condition: Callable[[], Any], timeout: float = 10, every: float = 0.02) -> Any:
     """What `condition()` (a function, plain or async) returns as soon as it is true.
@@ -24,3 +26,13 @@ async def eventually(condition: Callable[[], Any], timeout: float = 10, every: f
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {inspect.getsource(condition).strip()}")
         await asyncio.sleep(every)
+
+
+async def somebody_waits(db: asyncpg.Connection) -> bool:
+    """Whether a session of this database waits for a lock."""
+    return bool(
+        await db.fetchval(
+            "select exists (select from pg_locks l join pg_stat_activity a using (pid) "
+            "where not l.granted and a.datname = current_database())"
+        )
+    )

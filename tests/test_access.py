@@ -131,6 +131,14 @@ async def test_a_client_enqueues_and_awaits(db, client):
     assert await client.fetchval("select status::text from taskq.await($1)", task) == "queued"
 
 
+async def test_a_client_checks_before_it_inserts(db, client):
+    await db.execute("select taskq.pause_role($1, 'a bad deploy', 'ada')", ROLE)
+    rows = await client.fetch("select status::text, note from taskq.check_tasks($1)", [{"role": ROLE}])
+    assert [row["status"] for row in rows] == ["queued"]
+    assert "paused by ada" in rows[0]["note"]
+    assert await client.fetchval("select count(*) from taskq.tasks") == 0
+
+
 async def test_a_client_is_told_what_was_wrong(client):
     with pytest.raises(asyncpg.PostgresError, match="which does not exist") as refusal:
         await insert(client, depends_on=ids(1))
@@ -166,6 +174,17 @@ async def test_what_a_client_inserts_is_signed_with_its_name(client):
         "select taskq.begin('cancel')",
         "select taskq.reap()",
         "select taskq.tend()",
+        "select taskq.pause_role('work')",
+        "select taskq.resume_role('work')",
+        "select taskq.dispatch()",
+        "select taskq.amend(gen_random_uuid(), '{}')",
+        "select taskq.decline_call(gen_random_uuid())",
+        "select taskq.amend_call(gen_random_uuid(), '{}')",
+        "select taskq.create_token('mine', '{admin}', sha256('x'))",
+        "select taskq.revoke_token('ci')",
+        "select * from taskq.credentials()",
+        "select taskq.save_template('mine', '{}')",
+        "delete from taskq.role_pauses",
     ],
 )
 async def test_a_client_can_do_no_more_than_insert_and_look(db, client, statement):
@@ -195,8 +214,24 @@ async def test_an_operator_does_all_that_people_do(db, operator):
     assert again != str(task)
     assert await do("cancel", dependent) == "cancelled"
     assert await operator.fetchval("select taskq.tend()") == {"reaped": 0}
+    later = await insert(operator)
+    assert await operator.fetchval("select taskq.amend($1, '{}')::text", later) == "queued"
+    assert await operator.fetchval("select taskq.pause_role($1)", ROLE)
+    assert len(await operator.fetch("select * from taskq.dispatch()")) > 0
+    assert await operator.fetchval("select taskq.resume_role($1)", ROLE)
     actors = await db.fetch("select distinct actor from taskq.events")
     assert [actor["actor"] for actor in actors] == ["taskq_operator"]
+
+
+async def test_an_operator_lets_browsers_in_and_out(operator):
+    token = await operator.fetchval("select taskq.create_token('ci', '{read}', sha256('a'))")
+    await operator.execute("select taskq.open_session($1, sha256('b'), '1 h')", token)
+    assert len(await operator.fetch("select * from taskq.credentials()")) == 2
+    await operator.execute("select taskq.touch_tokens($1)", [token])
+    assert await operator.fetchval("select taskq.close_session(sha256('b'))")
+    assert await operator.fetchval("select taskq.revoke_token('ci')") == token
+    await operator.execute("select taskq.save_template('nightly', '{}')")
+    assert await operator.fetchval("select taskq.drop_template('nightly')")
 
 
 @pytest.mark.parametrize(
@@ -204,6 +239,8 @@ async def test_an_operator_does_all_that_people_do(db, operator):
     [
         "update taskq.tasks set status = 'completed'",
         "delete from taskq.tasks",
+        "delete from taskq.role_pauses",
+        "select digest from taskq.tokens",
         "select taskq.begin('cancel')",
         "select taskq.fail(gen_random_uuid(), gen_random_uuid(), 1, 'unknown', '')",
     ],

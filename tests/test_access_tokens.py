@@ -10,7 +10,7 @@ from hashlib import sha256
 import asyncpg
 import pytest
 
-from support import eventually
+from support import eventually, somebody_waits
 
 
 def digest() -> bytes:
@@ -82,7 +82,7 @@ async def test_of_two_who_take_a_name_at_once_one_is_refused(db, connect):
     await transaction.start()
     await create(db)
     second = asyncio.ensure_future(create(other))
-    await eventually(lambda: waits(db))
+    await eventually(lambda: somebody_waits(db))
     await transaction.commit()
     await refused(second, "TQ001", "there is a live token called ci")
 
@@ -177,7 +177,7 @@ async def test_nobody_logs_in_with_a_token_that_is_being_revoked(db, connect):
     await transaction.start()
     await db.execute("select taskq.revoke_token('ci')")
     login = asyncio.ensure_future(open_session(other, token))
-    await eventually(lambda: waits(db))
+    await eventually(lambda: somebody_waits(db))
     await transaction.commit()
     await refused(login, "TQ003", "is no good")
 
@@ -189,14 +189,7 @@ async def test_a_revocation_ends_the_session_that_is_being_opened(db, connect):
     await transaction.start()
     await open_session(db, token)
     revoked = asyncio.ensure_future(other.execute("select taskq.revoke_token('ci')"))
-    await eventually(lambda: waits(db))
+    await eventually(lambda: somebody_waits(db))
     await transaction.commit()
     await revoked
     assert await db.fetchval("select count(*) from taskq.sessions") == 0
-
-
-async def waits(db: asyncpg.Connection) -> bool:
-    return await db.fetchval(
-        "select exists (select from pg_locks l join pg_stat_activity a using (pid) "
-        "where not l.granted and a.datname = current_database())"
-    )

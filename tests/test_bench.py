@@ -23,6 +23,7 @@ BENCHES = [
     "enqueue",
     "agents",
     "chaos",
+    "web",
 ]
 
 

@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from taskq.cli.layout import DEEPEST, arrange
 from taskq.cli.node import Node
 from taskq.cli.tree import CROWD, draw, line
+from taskq.reading.layout import DEEPEST, arrange
 
 M = UUID(int=1)
 

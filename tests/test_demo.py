@@ -41,6 +41,7 @@ SENTENCES = (
     "the spend is settled and within its budget: ",
     "a person's approval is on record: by demo",
     "everything is stamped simulated: ",
+    "Mission Control showed the mission while it ran: ",
 )
 
 
@@ -70,6 +71,9 @@ async def test_from_nothing_to_a_finished_mission_with_a_killed_worker(tmp_path:
         assert any(line.startswith(f"✔ {sentence}") for line in lines), (sentence, out)
     assert "✘" not in out
     assert "insert into taskq.tasks" in out
+    assert lines.index(next(line for line in lines if "watch it: http" in line)) < lines.index(
+        next(line for line in lines if line.startswith("▶ "))
+    )
     assert "▶ SIGKILL to worker" in out
     assert "worker_lost" in out
     for happened in ("▶ 429: ", "▶ the model's answer to design broke off", "▶ what check handed in fails"):

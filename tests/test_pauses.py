@@ -9,7 +9,7 @@ import pytest
 
 from fake_worker import FakeWorker
 from graphs import ROLE, ids, insert, insert_graph, statuses
-from support import eventually
+from support import eventually, somebody_waits
 
 
 @pytest.fixture
@@ -150,17 +150,10 @@ async def test_two_who_pause_at_once_are_told_apart(db, connect):
     await transaction.start()
     assert await pause(db, actor="ada")
     second = asyncio.ensure_future(pause(other, actor="bob"))
-    await eventually(lambda: waits(db))
+    await eventually(lambda: somebody_waits(db))
     await transaction.commit()
     assert await second is False
     assert await db.fetchval("select array_agg(actor) from taskq.events") == ["ada"]
-
-
-async def waits(db: asyncpg.Connection) -> bool:
-    return await db.fetchval(
-        "select exists (select from pg_locks l join pg_stat_activity a using (pid) "
-        "where not l.granted and a.datname = current_database())"
-    )
 
 
 # what is kept and said

@@ -26,7 +26,6 @@ FILL = """
            case when status in ('completed', 'failed', 'in_progress') then now() end,
            case status when 'completed' then now() - interval '1 day' + n * interval '785 ms'
                        when 'failed' then now() end,
-                       when 'failed' then now() end,
            case when status = 'failed' then 'unknown' end,
            case when status = 'in_progress' then nextval('taskq.lease_numbers') end,
            case when status = 'in_progress' then now() + interval '1 day' end,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,8 @@ import pytest
 
 import apps
 from support import eventually
-from taskq import App, Queue, SyncTask, Task, embedded, schema
+from taskq import App, Queue, SyncTask, Task
 from taskq.embedded import Server
-from taskq.embedded.home import Home
-from taskq.settings import Settings
 from taskq.worker import Worker
 from taskq.worker.pauses import LONGEST, pause
 from worker_process import is_alive, pid_of, play, registered, settings_for, worker_process, working
@@ -181,26 +176,6 @@ def test_patience_with_the_database_grows_to_five_seconds_and_has_no_end() -> No
 
 
 # the server itself is killed
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A directory for a server of this test's own, that every user may enter."""
-    path = Path(tempfile.mkdtemp(prefix="tq-"))
-    path.chmod(0o755)
-    yield path / "home"
-    deadline = time.monotonic() + 20
-    while Home(path / "home").supervised() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-async def server(home: Path) -> AsyncIterator[Server]:
-    """A server of this test's own: its postmaster may be killed."""
-    async with await embedded.ensure(Settings(home=home), options={"fsync": "off"}) as own:
-        await schema.migrate(own.dsn)
-        yield own
 
 
 async def in_patience(call: Any) -> Any:

@@ -94,3 +94,6 @@ create index events_by_time on taskq.events (at);
 -- What finished lately, for the figures of a day and for pruning.  A btree entry for each finished task would cost several
 -- times as much: rows finish nearly in the order in which they lie.
 create index finishes on taskq.tasks using brin (finished_at) with (pages_per_range = 16);
+
+-- the ledger of all tasks in the order of time: a page of it is looked for among all calls otherwise
+create index calls_by_time on taskq.tool_calls (proposed_at, task_id, call_id);

@@ -22,6 +22,7 @@ from taskq.tool import Effect, Tool, from_function
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 Isolation = Literal["loop", "thread", "process"]
+Kind = Literal["function", "agent"]
 NO_TIME = timedelta(0)
 
 
@@ -32,6 +33,8 @@ class Role:
     `timeout`, `max_attempts` and `backoff` hold for the tasks that do not name their own; None leaves the
     design's defaults (30 min; 4; 30 s, 2 min, 10 min).  `payload_type` is what the payload is checked into
     and given as the second argument; None gives the handler the task alone.
+
+    `kind`, `model` and `repositories` (globs over the checkouts that it may change) are shown to people.
     """
 
     name: str
@@ -42,6 +45,9 @@ class Role:
     backoff: Sequence[timedelta] | None = None
     payload_type: Any = None
     description: str | None = None
+    repositories: Sequence[str] = ()
+    model: str | None = None
+    kind: Kind = "function"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 200:

@@ -9,7 +9,6 @@ async with Queue() as queue:
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,18 +16,18 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack
 from uuid import UUID
 
-import msgspec
-
 from taskq import embedded, schema
+from taskq.acting import Acting
 from taskq.database import Connection, Pool, connect, join
 from taskq.durable import Done as Done
 from taskq.durable import interval as interval
-from taskq.errors import DatabaseError, InvalidTask, TaskFailed
+from taskq.errors import DatabaseError, TaskFailed
+from taskq.governing import Governing
+from taskq.json_text import decode as decode
+from taskq.json_text import encode as encode
+from taskq.json_text import plain
 from taskq.settings import Settings
 from taskq.task import FINAL
-
-NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""The escape of a NUL, but not the text of one: a backslash that is escaped itself."""
 
 
 class Columns(TypedDict, total=False):
@@ -67,7 +66,7 @@ async def reachable(settings: Settings) -> AsyncIterator[str]:
         yield server.dsn
 
 
-class Queue:
+class Queue(Acting, Governing):
     """The queue in one database.
 
     :param dsn: where it is; by default what the environment names, else the embedded server.
@@ -125,10 +124,18 @@ class Queue:
         """
         if not tasks:
             return []
-        text = encode([{key: plain(value) for key, value in task.items()} for task in tasks])
+        text = as_text(tasks)
         if connection is not None:
             return [UUID(str(id)) for id in await join(connection, "enqueue", text)]
         return list(await self._pool.fetch_value("enqueue", text))
+
+    async def check(self, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What `enqueue_many` would make of these tasks; nothing is written.
+
+        :returns: in order: `id`, `role`, `status`, and `note`, which says what would keep it, or None.
+        :raises InvalidTask: one of them would be refused.
+        """
+        return [dict(row) for row in await self._pool.fetch("check_tasks", as_text(tasks))]
 
     async def wait(self, id: UUID, *, timeout: timedelta | None = None) -> Done:
         """Wait until the task ends and say how.  It is told by LISTEN; lost news is found by a slow sweep.
@@ -211,118 +218,10 @@ class Queue:
         """One line: why the task is where it is, and what would move it."""
         return str(await self._pool.fetch_value("explain", id))
 
-    async def cancel(self, id: UUID, reason: str | None = None, actor: str | None = None) -> str:
-        """Cancel a task; returns its status, `in_progress` when it runs and was asked to stop."""
-        return str(await self._pool.fetch_value("cancel", id, reason, actor))
 
-    async def retry(self, id: UUID, reason: str | None = None, actor: str | None = None) -> str:
-        """Run a failed or cancelled task again, and what fell with it; returns its status."""
-        return str(await self._pool.fetch_value("retry", id, reason, actor))
+def as_text(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Tasks as taskq.enqueue takes them.
 
-    async def requeue(self, id: UUID, reason: str | None = None, actor: str | None = None) -> str:
-        """Take a running task from its worker and queue it again; returns its status."""
-        return str(await self._pool.fetch_value("requeue", id, reason, actor))
-
-    async def rerun(self, id: UUID, reason: str | None = None, actor: str | None = None) -> UUID:
-        """Insert a new task like a finished one; returns its id."""
-        return UUID(str(await self._pool.fetch_value("rerun", id, reason, actor)))
-
-    async def approve(self, id: UUID, actor: str | None = None, note: str | None = None) -> str:
-        """Approve a task that awaits it; returns its status."""
-        return str(await self._pool.fetch_value("approve", id, actor, note))
-
-    async def reject(self, id: UUID, actor: str | None = None, reason: str | None = None) -> str:
-        """Reject a task that awaits approval; returns its status."""
-        return str(await self._pool.fetch_value("reject", id, actor, reason))
-
-    async def complete(
-        self, id: UUID, result: Any = None, actor: str | None = None, error: str | None = None
-    ) -> str:
-        """Complete a queued task that a person plays, or fail it with `error`; returns its status."""
-        return str(
-            await self._pool.fetch_value(
-                "complete", id, None if result is None else encode(result), actor, error
-            )
-        )
-
-    async def signal(self, id: UUID, name: str, payload: Any = None, actor: str | None = None) -> bool:
-        """Tell a task something that it waits for, or will; the first signal of a name counts.
-
-        :returns: whether it was the first.
-        :raises NotAnArrow: the task has ended.
-        """
-        text = None if payload is None else encode(payload)
-        return bool(await self._pool.fetch_value("signal", id, name, text, actor))
-
-    async def fork(self, id: UUID, name: str, actor: str | None = None) -> UUID:
-        """Insert a new task like this one, with the steps before the one of this name; returns its id.
-
-        :raises InvalidTask: it has no step of this name.
-        """
-        return UUID(str(await self._pool.fetch_value("fork", id, name, actor)))
-
-    async def steer(self, id: UUID, text: str, actor: str | None = None) -> int:
-        """Tell an agent something before its next turn; returns the number of the message.
-
-        :raises NotAnArrow: the task has ended.
-        """
-        return int(await self._pool.fetch_value("steer", id, text, actor))
-
-    async def pause(self, id: UUID, reason: str | None = None, actor: str | None = None) -> int:
-        """Have an agent wait for an approval before its next turn; returns the number of the message.
-
-        :raises NotAnArrow: the task has ended.
-        """
-        return int(await self._pool.fetch_value("pause", id, reason, actor))
-
-    async def set_budget(
-        self, scope: str, key: str, limits: Mapping[str, float | None], actor: str | None = None
-    ) -> None:
-        """Set limits of a task, mission or role; None takes one away, what is not named stays.
-
-        :param limits: `tokens`, `cost` (US dollars), `turns`, `tool_calls`, `seconds`.
-        :raises NoSuchTask: there is no such task or mission.
-        """
-        await self._pool.fetch_value("set_budget", scope, key, encode(limits), actor)
-
-    async def set_gate(
-        self, provider: str, model: str, requests: int | None, tokens: int | None, actor: str | None = None
-    ) -> None:
-        """Set how many requests and tokens a minute a model (`*`: all of them together) may be asked for."""
-        await self._pool.fetch_value("set_gate", provider, model, requests, tokens, actor)
-
-    async def resume_gate(self, provider: str, model: str = "*", actor: str | None = None) -> bool:
-        """Lift the pause of a provider or of one of its models; returns whether it was paused."""
-        return bool(await self._pool.fetch_value("resume_gate", provider, model, actor))
-
-    async def tend(self) -> dict[str, int]:
-        """One pass of maintenance; returns what was done."""
-        return dict(decode(await self._pool.fetch_value("tend")))
-
-
-def plain(value: Any) -> Any:
-    """A column's value as JSON knows it."""
-    if isinstance(value, timedelta):
-        return interval(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
-
-
-def encode(value: Any) -> str:
-    """The JSON text of a value.
-
-    :raises InvalidTask: it has none that Postgres can keep.
+    :raises InvalidTask: one of them has no JSON that Postgres can keep.
     """
-    try:
-        text = msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidTask(f"this is no JSON: {error}") from error
-    if "\\u0000" in text and NUL.search(text):
-        raise InvalidTask("Postgres keeps no \\u0000 in JSON; remove it from the text")
-    return text
-
-
-def decode(text: str | None) -> Any:
-    """The value of a JSON text; None for none."""
-    return None if text is None else msgspec.json.decode(text)
+    return encode([{key: plain(value) for key, value in task.items()} for task in tasks])

@@ -52,9 +52,16 @@ class Conflict(DatabaseError):
 
 
 class InvalidTask(DatabaseError):
-    """The task was refused and nothing was written; the message says which column and why."""
+    """The task was refused and nothing was written; the message says which column and why.
+
+    `field` is the column, where it is known.
+    """
 
     sqlstate = "TQ001"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class LeaseLost(DatabaseError):

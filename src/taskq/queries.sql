@@ -70,7 +70,7 @@ where $1::uuid is not null and $3::bigint is not null
 -- name: tool_calls
 -- the attempt's id and lease are not asked for: reading needs no lease
 -- looked_at_by: who approved the task after the call began
-select c.call_id, c.turn, c.tool, c.effect, c.status, c.attempt,
+select c.call_id, c.turn, c.tool, c.effect, c.status, c.attempt, c.approved_by, c.amended_input,
        (select e.actor from taskq.events e where e.task_id = c.task_id and e.verb = 'approve' and e.at > c.started_at
         order by e.id desc limit 1) as looked_at_by
 from taskq.tool_calls c
@@ -86,7 +86,7 @@ select exists (select from taskq.events e where e.task_id = $2 and e.verb = 'app
                and e.at > (select max(m.created_at) from taskq.messages m where m.task_id = $2))
 
 -- name: intend
-select verdict, reason from taskq.intend($1, $2, $3, $4)
+select verdict, reason from taskq.intend($1, $2, $3, $4, $5)
 
 -- name: settle_call
 select taskq.settle_call($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -160,6 +160,43 @@ select taskq.reject($1, $2, $3)::text
 -- name: complete
 select taskq.complete($1, $2, $3, $4)::text
 
+-- name: amend
+select taskq.amend($1, $2, $3, $4)::text
+
+-- name: decline_call
+select taskq.decline_call($1, $2, $3)::text
+
+-- name: amend_call
+select taskq.amend_call($1, $2, $3, $4)::text
+
+-- name: check_tasks
+select id, role, status::text, note from taskq.check_tasks(cast($1 as text)::jsonb)
+
+-- name: dispatch
+select role, ready, scheduled, blocked, awaiting_approval, workers, slots, paused, rung, why from taskq.dispatch()
+
+-- name: pause_role
+select taskq.pause_role($1, $2, $3)
+
+-- name: resume_role
+select taskq.resume_role($1, $2, $3)
+
+-- name: save_template
+select taskq.save_template($1, cast($2 as text)::jsonb, $3)
+
+-- name: drop_template
+select taskq.drop_template($1)
+
+-- name: create_token
+select taskq.create_token($1, $2, $3, $4, $5)
+
+-- name: revoke_token
+select taskq.revoke_token($1, $2)
+
+-- name: tokens
+select id, name, scopes, created_by, created_at, expires_at, last_used_at, revoked_at, revoked_by
+from taskq.tokens order by created_at desc, id desc
+
 -- name: explain
 select taskq.explain($1)
 
@@ -192,3 +229,9 @@ drop schema taskq cascade
 
 -- name: lock_migrations
 select pg_advisory_xact_lock(7731, 1)
+
+-- name: save_template
+select taskq.save_template($1, cast($2 as text)::jsonb, $3)
+
+-- name: drop_template
+select taskq.drop_template($1)

@@ -5,6 +5,8 @@ model.  So after a crash a call is in one of three places: not begun (it runs), 
 again), or begun, with nothing known of its effect.  Then what the tool declared decides: `read` and
 `idempotent` run again with the same key, `transactional` was rolled back and runs again, `unsafe` is looked
 into, or reported as unknown.
+
+A person who is asked may change the arguments of a call: then these run, and the model is told first of all.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
+from taskq.agent.amendment import Amendment
 from taskq.agent.conversation import Conversation
 from taskq.agent.shapes import Block, Outcome
 from taskq.errors import DatabaseError, Fail, InvalidTask, Suspended
@@ -51,11 +54,20 @@ class Executor:
         self._tools, self._workspace = tools, workspace
         self._needs_approval, self._when_unknown = needs_approval, when_unknown
         self._begun: dict[str, Any] = {}
+        self._amended: dict[str, Amendment] = {}
 
     async def open(self) -> None:
-        """Learn which calls earlier attempts began and did not settle."""
+        """Learn which calls earlier attempts began and did not settle, and which a person changed.
+
+        That happens only while the task waits for a person, so it is known for the whole attempt.
+        """
         rows = await self._task.rows("tool_calls")
         self._begun = {row["call_id"]: row for row in rows if row["status"] == "started"}
+        self._amended = {
+            row["call_id"]: Amendment(json.loads(row["amended_input"]), row["approved_by"])
+            for row in rows
+            if row["amended_input"] is not None
+        }
 
     def proposals(self, calls: Sequence[Block]) -> list[dict[str, Any]]:
         """The calls of a message for the ledger."""
@@ -70,12 +82,13 @@ class Executor:
         :raises LeaseLost: another worker owns the task now.
         """
         tool, began = self._tools.get(call["name"]), self._begun.pop(call["id"], None)
+        call = self._as_amended(call)
         if began is not None and began["effect"] == "unsafe":
             outcome = await self._look_into(call, tool, looked_at_by=began["looked_at_by"])
             if outcome is not None:
-                await self._conversation.answer(call, outcome, more=more)
+                await self._conversation.answer(call, self._told(call, outcome), more=more)
                 return
-        [verdict] = await self._task.rows("intend", call["id"])
+        verdict = await self._intend(call, tool)
         match verdict["verdict"]:
             case "over":
                 raise Fail(verdict["reason"], kind="budget_exceeded")
@@ -89,9 +102,10 @@ class Executor:
     async def begin(self, calls: Sequence[Block]) -> None:
         """Begin what is waited for, of all calls of a turn, before the first is waited for: children run side
         by side."""
+        calls = [self._as_amended(call) for call in calls]
         waiting = [(call, tool) for call in calls if (tool := self._tools.get(call["name"])) and tool.begin]
         for call, tool in waiting if len(waiting) > 1 else []:
-            [verdict] = await self._task.rows("intend", call["id"])
+            verdict = await self._intend(call, tool)
             if verdict["verdict"] == "run":
                 assert tool.begin is not None
                 with suppress(Refused, ToolError, InvalidTask):  # told to the model when its turn comes
@@ -109,6 +123,22 @@ class Executor:
         await self._task.call("park", reason)
         raise Suspended
 
+    async def _intend(self, call: Block, tool: Tool | None) -> Any:
+        """Commit that the effect is about to happen: what was proposed, or what a person made of it."""
+        effect = _effect(tool, call) if tool is not None and call["id"] in self._amended else None
+        [verdict] = await self._task.rows("intend", call["id"], effect)
+        return verdict
+
+    def _as_amended(self, call: Block) -> Block:
+        """The call as a person changed it."""
+        amended = self._amended.get(call["id"])
+        return call if amended is None else {**call, "input": amended.input}
+
+    def _told(self, call: Block, outcome: Outcome) -> Outcome:
+        """The outcome as the model is told it."""
+        amended = self._amended.get(call["id"])
+        return outcome if amended is None else amended.told(outcome)
+
     async def _act(self, call: Block, tool: Tool | None, more: Sequence[Block]) -> None:
         if tool is None:
             outcome = Outcome("error", f"{call['name']}: this tool is not there at the moment")
@@ -117,7 +147,7 @@ class Executor:
             return
         else:
             outcome = await self._outcome(tool, self._call(call), call["input"])
-        await self._conversation.answer(call, outcome, more=more)
+        await self._conversation.answer(call, self._told(call, outcome), more=more)
 
     async def _act_in_a_transaction(self, call: Block, tool: Tool, more: Sequence[Block]) -> None:
         """The effect, its outcome and the message commit together, or not at all."""
@@ -126,10 +156,10 @@ class Executor:
                 outcome = await self._outcome(tool, self._call(call, transaction), call["input"])
                 if outcome.status != "success":
                     raise _RolledBack(outcome)
-                message, arguments = self._conversation.prepare(call, outcome, more)
+                message, arguments = self._conversation.prepare(call, self._told(call, outcome), more)
                 await transaction.call("settle_call", *arguments)
         except _RolledBack as rolled_back:
-            await self._conversation.answer(call, rolled_back.outcome, more=more)
+            await self._conversation.answer(call, self._told(call, rolled_back.outcome), more=more)
         else:
             self._conversation.took(message)
 

@@ -91,4 +91,7 @@ def role(manifest: Manifest, house: House) -> Role:
         max_attempts=manifest.max_attempts,
         backoff=manifest.backoff,
         description=manifest.description or None,
+        repositories=manifest.repositories,
+        model=manifest.model,
+        kind="agent",
     )

@@ -12,7 +12,6 @@ Here, not in the prompt, it is decided.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +20,7 @@ from uuid import UUID
 from taskq.agent.jail import Jail
 from taskq.errors import Fail
 from taskq.tool import Refused, ToolCall
+from taskq.tool.checkouts import bound
 
 READ_ONLY = "this task declares no repository: its files can be read, not written"
 
@@ -101,16 +101,6 @@ def workspace_of(call: ToolCall) -> Workspace:
     if not isinstance(call.workspace, Workspace):
         raise Refused("this task has no files")
     return call.workspace
-
-
-def bound(directory: Path, repositories: Sequence[str]) -> bool:
-    """Whether one of the globs names the directory; `*` stands for one part of a path or within it."""
-    parts = PurePosixPath(directory).parts
-    for glob in repositories:
-        wanted = PurePosixPath(glob).parts
-        if len(wanted) == len(parts) and all(map(fnmatchcase, parts, wanted)):
-            return True
-    return False
 
 
 def repositories(value: object) -> tuple[str, ...]:

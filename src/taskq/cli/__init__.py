@@ -5,7 +5,8 @@
     enqueue   enqueue, with graph    ids      parts of ids
     look      list, explain, roles   values   durations, JSON, payloads
     show      show, with details     output   JSON, tables, colours; text, times
-    act       cancel … complete      tree     a mission as a tree: node, layout, follow
+    act       cancel … complete      tree     a mission as a tree: node, follow
+    role      role pause, resume     tokens   token create, list, revoke
     admin     migrate, tend, verify  demo     demo, a package
     limits    budget, gate             top      the overview in a terminal, a package
     control   steer, pause
@@ -21,7 +22,7 @@ from typing import Any
 import click
 
 from taskq import __version__
-from taskq.cli.act import approve, cancel, complete, reject, requeue, rerun, retry
+from taskq.cli.act import amend, approve, cancel, complete, decline, reject, requeue, rerun, retry
 from taskq.cli.admin import migrate, tend, verify
 from taskq.cli.control import pause, steer
 from taskq.cli.demo import demo
@@ -29,9 +30,11 @@ from taskq.cli.enqueue import enqueue
 from taskq.cli.errors import Command
 from taskq.cli.limits import budget, gate
 from taskq.cli.look import explain, list_tasks, roles
+from taskq.cli.role import role
 from taskq.cli.serve import serve
 from taskq.cli.show import show_task
 from taskq.cli.steps import fork, signal
+from taskq.cli.tokens import token
 from taskq.cli.top import top
 from taskq.cli.worker import worker
 
@@ -76,8 +79,8 @@ def cli(**_options: Any) -> None:
 
 for command in (
     *(worker, enqueue, list_tasks, show_task, explain, roles),
-    *(cancel, retry, requeue, rerun, approve, reject, complete, signal, fork),
-    *(steer, pause, budget, gate),
+    *(cancel, retry, requeue, rerun, approve, reject, decline, amend, complete, signal, fork),
+    *(steer, pause, role, budget, gate, token),
     *(tend, migrate, verify, serve, top, demo),
 ):
     cli.add_command(command)

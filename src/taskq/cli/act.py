@@ -1,4 +1,4 @@
-"""taskq cancel, retry, requeue, rerun, approve, reject, complete: what people do to tasks."""
+"""taskq cancel, retry, requeue, rerun, approve, reject, decline, amend, complete: what people do to tasks."""
 
 from __future__ import annotations
 
@@ -165,6 +165,36 @@ async def reject(
     They are cancelled, and what depends on them with them.
     """
     await each(session, ids, lambda id: session.queue.reject(id, actor, reason), as_json)
+
+
+@click.command()
+@some_ids
+@click.option("--note", help="Why, for the agent and for the record.")
+@actor
+@as_json
+@connected
+async def decline(
+    session: Session, ids: tuple[str, ...], note: str | None, actor: str, as_json: bool
+) -> None:
+    """Refuse the tool calls that agents await an approval for.
+
+    The agents are told who refused and why, and go on; `taskq reject` ends the whole task.
+    """
+    await each(session, ids, lambda id: session.queue.decline_call(id, note, actor), as_json)
+
+
+@click.command()
+@click.argument("id", type=TASK_ID)
+@click.option("--payload", metavar="JSON", type=Json(), required=True, help="What it is to do, whole.")
+@reason
+@actor
+@as_json
+@connected
+async def amend(
+    session: Session, id: str, payload: Any, reason: str | None, actor: str, as_json: bool
+) -> None:
+    """Replace the payload of a task that has not begun."""
+    await each(session, (id,), lambda id: session.queue.amend(id, payload, reason, actor), as_json)
 
 
 @click.command()

@@ -60,6 +60,7 @@ def read_file(
 @click.option("--timeout", type=Length(), help="How long one attempt may take.")
 @click.option("--max-attempts", type=click.IntRange(1, 32767), help="Attempts before it fails.")
 @click.option("--wait", is_flag=True, help="Wait until it ends; exit 1 unless it completed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would become of it.")
 @actor
 @as_json
 @connected
@@ -69,6 +70,7 @@ async def enqueue(
     role: str | None,
     graph: list[dict[str, Any]] | None,
     wait: bool,
+    dry_run: bool,
     actor: str,
     as_json: bool,
     **columns: Any,
@@ -83,6 +85,8 @@ async def enqueue(
     given = {name: value for name, value in columns.items() if value not in (None, (), {})}
     if (role is None) == (graph is None):
         raise click.UsageError("Give either a ROLE or --file.")
+    if dry_run and wait:
+        raise click.UsageError("With --dry-run there is nothing to wait for.")
     if graph is not None and given.keys() - {"mission_id"}:
         raise click.UsageError("With --file the file says it all, but for --mission, --wait and --actor.")
     for name in given.keys() & {"mission_id", "parent_id"}:
@@ -93,7 +97,11 @@ async def enqueue(
     tasks: list[dict[str, Any]] = [{"role": role, **given}]
     if graph is not None:
         tasks, labels = await with_ids(session, graph, given.get("mission_id"))
-    ids = await session.queue.enqueue_many([{"created_by": actor, **task} for task in tasks])
+    tasks = [{"created_by": actor, **task} for task in tasks]
+    if dry_run:
+        foretell(await session.queue.check(tasks), labels, as_json, is_graph=graph is not None)
+        return
+    ids = await session.queue.enqueue_many(tasks)
     facts: list[dict[str, Any]] = [
         {"id": id, "label": label} if label else {"id": id} for id, label in zip(ids, labels, strict=True)
     ]
@@ -106,6 +114,20 @@ async def enqueue(
         print_json(facts[0] if graph is None else facts)
     if any(fact.get("status", "completed") != "completed" for fact in facts):
         raise click.exceptions.Exit(NOT_COMPLETED)
+
+
+def foretell(found: list[dict[str, Any]], labels: list[str | None], as_json: bool, *, is_graph: bool) -> None:
+    """Print what would become of tasks."""
+    facts = [
+        ({"label": label} if label else {}) | {name: row[name] for name in ("role", "status", "note")}
+        for row, label in zip(found, labels, strict=True)
+    ]
+    if as_json:
+        print_json(facts if is_graph else facts[0])
+        return
+    for fact in facts:
+        words = (fact["status"], fact["role"], fact.get("label") or "", fact["note"] or "")
+        click.echo("  ".join(clean(word) for word in words if word))
 
 
 async def wait_for(session: Session, ids: list[UUID], facts: list[dict[str, Any]], as_json: bool) -> None:

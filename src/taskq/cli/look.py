@@ -100,4 +100,6 @@ def role_cells(row: Any) -> list[Any]:
     columns = ("ready", "scheduled", "in_progress", "blocked", "awaiting_approval", "failed_24h", "slots")
     waits = row["ready"] + row["scheduled"]
     nobody = "nobody plays it" if waits else ""
-    return [row["role"], *(str(row[name]) for name in columns), ", ".join(row["played_by"]) or nobody]
+    players = ", ".join(row["played_by"]) or nobody
+    words = [*(["paused"] if row["paused"] else []), *([players] if players else [])]
+    return [row["role"], *(str(row[name]) for name in columns), "; ".join(words)]

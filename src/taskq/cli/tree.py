@@ -12,10 +12,10 @@ from uuid import UUID
 from rich.text import Text
 from rich.tree import Tree
 
-from taskq.cli.layout import Below, arrange
 from taskq.cli.node import Node
 from taskq.cli.output import LOOKS
 from taskq.cli.text import clean, cut, length, short
+from taskq.reading.layout import Below, arrange
 from taskq.task import FINAL
 
 CROWD = 10
@@ -32,7 +32,7 @@ def draw(nodes: Sequence[Node], mission: UUID) -> Tree:
     return tree
 
 
-def grow(branch: Tree, at: UUID | None, below: Below) -> None:
+def grow(branch: Tree, at: UUID | None, below: Below[Node]) -> None:
     """Draw what stands below a task; a crowd of leaves in one line."""
     leaves = Counter(node.role for node in below.get(at, ()) if node.id not in below)
     drawn = set()

@@ -155,12 +155,17 @@ async def decode_json_columns(raw: asyncpg.Connection) -> None:
         )
 
 
+async def leave_as_it_is(_raw: asyncpg.Connection) -> None:
+    """Send nothing when a session comes back."""
+
+
 class Pool:
     """Sessions to lend; opened when they are first needed.
 
     :param queries: the statements by name; queries.sql unless another floor brings its own.
     :param decode_json: json and jsonb come as Python values, not as text.
     :param patience: the seconds that a statement may take, for what people wait for; not behind a pooler.
+    :param tidy: a session that comes back is cleaned, by a statement; in vain where none leaves a trace.
     """
 
     def __init__(
@@ -172,13 +177,20 @@ class Pool:
         queries: Mapping[str, str] = QUERIES,
         decode_json: bool = False,
         patience: float | None = None,
+        tidy: bool = True,
     ) -> None:
         self._dsn, self._size, self._queries = dsn, size, queries
         self._options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {}
         if patience is not None and not pooled:
-            self._options["server_settings"] = {"statement_timeout": f"{patience * 1000:.0f}"}
+            self._options["server_settings"] = {
+                "statement_timeout": f"{patience * 1000:.0f}",
+                # what people filter by decides which index is the right one
+                "plan_cache_mode": "force_custom_plan",
+            }
         if decode_json:
             self._options["init"] = decode_json_columns
+        if not tidy:
+            self._options["reset"] = leave_as_it_is
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 

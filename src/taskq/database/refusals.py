@@ -28,6 +28,19 @@ BY_CLASS: dict[str, type[DatabaseError]] = {
     "54": InvalidTask,  # limits: too long, too deep
 }
 
+COLUMNS = (
+    "payload",
+    "on_dependency_failure",
+    "max_attempts",
+    "timeout",
+    "dedup_key",
+    "mission_id",
+    "parent_id",
+    "role",
+    "progress",
+)
+"""The columns that constraints name: a constraint is a sentence, and its subject a column."""
+
 NO_CONNECTION = ("08", "28", "57")  # broken, not let in, shutting down
 TOO_MANY_CONNECTIONS = "53300"
 
@@ -44,14 +57,23 @@ class Refusal:
     message: str
     hint: str | None
     constraint: str | None
+    column: str | None = None
 
     @classmethod
     def of(cls, error: BaseException | None) -> Refusal | None:
         """From an error of asyncpg or psycopg, or of SQLAlchemy around one of them; None from any other."""
         if isinstance(error, asyncpg.PostgresError):
-            return cls(error.sqlstate or "", error.args[0], error.hint, error.constraint_name)
+            return cls(
+                error.sqlstate or "", error.args[0], error.hint, error.constraint_name, error.column_name
+            )
         if (diag := getattr(error, "diag", None)) is not None and diag.sqlstate:
-            return cls(diag.sqlstate, diag.message_primary, diag.message_hint, diag.constraint_name)
+            return cls(
+                diag.sqlstate,
+                diag.message_primary,
+                diag.message_hint,
+                diag.constraint_name,
+                diag.column_name,
+            )
         return None if error is None else cls.of(error.__cause__)
 
     def in_our_words(self) -> DatabaseError:
@@ -59,13 +81,27 @@ class Refusal:
         if self.state[:2] in NO_CONNECTION or self.state == TOO_MANY_CONNECTIONS:
             return Unreachable(self.message)
         kind = BY_SQLSTATE.get(self.state) or BY_CLASS.get(self.state[:2], DatabaseError)
+        if kind is InvalidTask:
+            return InvalidTask(self._line(), self._field())
         return kind(self._line())
+
+    def _field(self) -> str | None:
+        """The column that it speaks of: named by the server, or in the name of the constraint."""
+        if self.column or not self.constraint:
+            return self.column
+        if self.constraint == "tasks_pkey":
+            return "id"
+        return next((name for name in COLUMNS if name in self.constraint), None)
 
     def _line(self) -> str:
         """What was wrong and what to do; never the row itself, which may hold secrets."""
         message = self.message
         if self.state == "23514" and self.constraint:
             message = f"refused, since this must hold: {self.constraint.replace('_', ' ')}"
+        if self.state == "23503" and (field := self._field()):
+            message = f"there is no task that {field} names"
+        if self.constraint == "tasks_pkey":
+            message = "a task with this id already exists"
         if self.state == "23505" and self.constraint == "one_live_task_per_dedup_key":
             message = "a live task has the same dedup_key; taskq.enqueue would return it"
         if BY_SQLSTATE.get(self.state) is NotMigrated:

@@ -73,9 +73,12 @@ where t.id = any(array(select m.id from taskq.tasks m where m.mission_id = $1 an
 order by t.created_at, t.id
 
 -- name: doomed
+-- The ids are found once, not for every task: doom is volatile.
+with young as materialized (select taskq.brood($1) as ids),
+falling as materialized (select y.ids || taskq.doom(y.ids || $1::uuid) as ids from young y)
 select t.id, t.role, t.name, t.status
-from (select taskq.brood($1) as ids) b join taskq.tasks t on t.id = any(b.ids || taskq.doom(b.ids || $1::uuid))
-where t.finished_at is null
+from taskq.tasks t
+where t.id = any((select ids from falling)::uuid[]) and t.finished_at is null
 order by t.created_at, t.id
 
 -- name: roles

@@ -6,6 +6,7 @@
 
 model.py     what a tool is, what it is given, how it answers
 function.py  a tool made of an annotated function
+checkouts.py which checkouts globs name
 """
 
 from taskq.task import Transaction

@@ -8,6 +8,8 @@
     api/        the operations       pages/   the pages
     templates/  static/              queries/ what is read
 
+    nodes, paths, gantt  a mission   talk, said, words  what was said, and how it is shown
+
 It runs no tasks, and holds nothing that must not be lost: kill it and start it again.
 """
 

@@ -12,18 +12,16 @@ from taskq import __version__
 from taskq.web.operations import PREFIX, Operation, phrase
 from taskq.web.problems import CONTENT_TYPE, Problem
 
-COMMON = {
-    400: "query or body cannot be read",
-    401: "no token",
-    403: "scope",
-    422: "invalid",
-    503: "database away",
-}
+ALWAYS = (400, 401, 403, 421, 422, 503)
+"""What any operation may answer: a query or host that cannot be read, no token, its scope, no database."""
+WITH_BODY = (413, 415)
+WITH_PATH = (404,)
 REF = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 FORMATS = {
     "uuid": {"type": "string", "format": "uuid"},
     "str": {"type": "string"},
+    "path": {"type": "string", "minLength": 1, "maxLength": 200},
     "int": {"type": "integer"},
 }
 
@@ -52,35 +50,41 @@ def document(operations: list[Operation]) -> dict[str, Any]:
 def described(operation: Operation, schemas: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
     """One operation."""
     problem = {"content": {CONTENT_TYPE: {"schema": schemas[id(Problem)]}}}
-    refusals = {
-        status: {"description": phrase(status), **problem} for status in (*COMMON, *operation.refusals)
-    }
     said: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
-        "summary": operation.description.partition("\n")[0],
+        "summary": " ".join(operation.description.partition("\n\n")[0].split()),
         "description": operation.description,
         "parameters": [*path_parameters(operation), *query_parameters(operation, schemas, components)],
         "responses": {
             str(operation.status): {
                 "description": phrase(operation.status),
-                "content": {"application/json": {"schema": schemas[id(operation.returns)]}},
+                "content": {operation.media_type: {"schema": schemas[id(operation.returns)]}},
             },
-            **{str(status): refusal for status, refusal in sorted(refusals.items())},
+            **{str(status): {"description": phrase(status), **problem} for status in refusals(operation)},
         },
+        "x-scope": operation.scope,
     }
     if operation.scope is None:
         said["security"] = []
     if operation.body is not None:
         said["requestBody"] = {
-            "required": True,
+            "required": operation.needs_body,
             "content": {"application/json": {"schema": schemas[id(operation.body)]}},
         }
     return said
 
 
+def refusals(operation: Operation) -> list[int]:
+    """The statuses that it may refuse with."""
+    found = {*ALWAYS, *operation.refusals}
+    found.update(WITH_BODY if operation.body is not None else ())
+    found.update(WITH_PATH if "{" in operation.path else ())
+    return sorted(found)
+
+
 def path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    """The parameters in the path; those with an id may not be there, which is a 404."""
+    """The parameters in the path."""
     return [
         {"name": name, "in": "path", "required": True, "schema": FORMATS[kind]}
         for name, kind in PARAMETER.findall(operation.path)
@@ -100,11 +104,19 @@ def query_parameters(
             "name": name,
             "in": "query",
             "required": name in required,
-            "schema": field,
-            "description": field.get("description", ""),
+            "schema": without_null(field),
+            "description": without_null(field).get("description", ""),
         }
         for name, field in schema["properties"].items()
     ]
+
+
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema: one that may be left out is never sent as null."""
+    if "anyOf" not in schema:
+        return schema
+    [only] = [one for one in schema["anyOf"] if one != {"type": "null"}]
+    return dict(only)
 
 
 @cache

@@ -23,7 +23,8 @@ from starlette.routing import Route
 
 from taskq.web.access import Scope, visitor_of
 from taskq.web.house import House, house_of
-from taskq.web.problems import FieldError, Refused, invalid
+from taskq.web.problems import Refused
+from taskq.web.reading import read_body, read_query
 
 PREFIX = "/api/v1"
 Q = TypeVar("Q")
@@ -58,6 +59,7 @@ class Operation:
     :param body: the type of the JSON body; None for none.
     :param returns: the type of the answer.
     :param refusals: the statuses that it may refuse with, besides those that all have.
+    :param media_type: what the answer is; of a stream, each message of which is what it `returns`.
     """
 
     method: str
@@ -67,9 +69,10 @@ class Operation:
     tag: str
     returns: Any
     query: type[msgspec.Struct] | None = None
-    body: Any = None
+    body: type[msgspec.Struct] | None = None
     status: int = 200
     refusals: tuple[int, ...] = ()
+    media_type: str = "application/json"
 
     @property
     def name(self) -> str:
@@ -101,31 +104,15 @@ class Operation:
         return Response(msgspec.json.encode(found), self.status, media_type="application/json")
 
     def _query(self, request: Request) -> Any:
-        params = request.query_params
-        if self.query is None:
-            if params:
-                unknown = next(iter(params))
-                raise Refused(422, f"unknown parameter {unknown}", [FieldError(unknown, "unknown parameter")])
-            return None
-        many = {f.encode_name for f in msgspec.structs.fields(self.query) if "list" in str(f.type)}
-        given = {name: params.getlist(name) if name in many else params[name] for name in params}
-        try:
-            return msgspec.convert(given, self.query, strict=False)
-        except msgspec.ValidationError as error:
-            raise invalid(error) from error
+        return read_query(self.query, request.query_params)
 
     async def _body(self, request: Request) -> Any:
-        if self.body is None:
-            return None
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Refused(415, "the body must be application/json")
-        try:
-            return msgspec.json.decode(await request.body(), type=self.body)
-        except msgspec.ValidationError as error:
-            raise invalid(error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refused(400, f"the body is no JSON: {error}") from error
+        return None if self.body is None else read_body(self.body, request.headers, await request.body())
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether the body has something that must be said."""
+        return self.body is not None and any(f.required for f in msgspec.structs.fields(self.body))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
@@ -11,11 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskq.errors import Conflict, DatabaseError, InvalidTask, NoSuchTask, NotAnArrow, NotMigrated
+from taskq.errors import Conflict, InvalidTask, LeaseLost, NoSuchTask, NotAnArrow, NotMigrated
 
 CONTENT_TYPE = "application/problem+json"
-API = "/api/"
+FOR_PROGRAMS = ("/api/", "/live", "/metrics", "/healthz", "/readyz")
+"""Where programs read what comes back: errors are problems there, and nobody is sent to a login page."""
 PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$?\.?(?P<where>[^`]*)`)?$", re.DOTALL)
+log = logging.getLogger("taskq.web")
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -49,8 +52,8 @@ def invalid(error: Exception) -> Refused:
     found = PLACE.match(str(error))
     assert found is not None
     message, field = found["what"], found["where"] or ""
-    if not field and (named := re.search(r"field `(\w+)`", message)):
-        field = named[1]
+    if named := re.search(r"field `([^`]*)`", message):
+        field = f"{field}.{named[1]}".removeprefix(".")
     return Refused(422, message, [FieldError(field, message)])
 
 
@@ -63,25 +66,25 @@ def problem_of(error: Exception) -> Problem:
             return Refused(error.status_code, error.detail).problem
         case NoSuchTask():
             return Refused(404, str(error)).problem
-        case NotAnArrow():
+        case NotAnArrow() | LeaseLost():
             return Refused(409, str(error)).problem
         case InvalidTask():
-            return Refused(422, str(error), field_errors(str(error))).problem
+            return Refused(422, str(error), field_errors(error)).problem
         case Conflict():
             return Refused(503, f"two transactions met; send it again: {error}").problem
         case NotMigrated():
             return Refused(503, str(error)).problem
+        case ConnectionError() if "statement timeout" in str(error):
+            return Refused(503, "the database took too long; ask for less, or again later").problem
         case ConnectionError():
             return Refused(503, "the database cannot be reached; it is tried again at every request").problem
-        case DatabaseError():
-            return Refused(422, str(error)).problem
         case _:
             return Refused(500, "this is a defect; the server's log says more").problem
 
 
-def field_errors(message: str) -> list[FieldError]:
-    """Which column the database speaks of, as far as its words say."""
-    return []
+def field_errors(error: InvalidTask) -> list[FieldError]:
+    """The column that the database speaks of, where it is known."""
+    return [] if error.field is None else [FieldError(error.field, str(error))]
 
 
 def answer(problem: Problem) -> Response:
@@ -92,12 +95,20 @@ def answer(problem: Problem) -> Response:
     return Response(msgspec.json.encode(problem), problem.status, headers, CONTENT_TYPE)
 
 
+def is_for_programs(path: str) -> bool:
+    """Whether programs ask for this path, not people."""
+    return path.startswith(FOR_PROGRAMS)
+
+
 def handler(page: Handler) -> Handler:
     """Answers errors of the API with a problem, and of pages with what `page` makes of it."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        if request.url.path.startswith(API):
-            response = answer(problem_of(error))
+        problem = problem_of(error)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+        if is_for_programs(request.scope["path"]):
+            response = answer(problem)
             if isinstance(error, HTTPException) and error.headers:
                 response.headers.update(error.headers)
             return response

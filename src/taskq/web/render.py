@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -19,6 +21,8 @@ from taskq.web.access import visitor_of
 
 THEMES = ("auto", "light", "dark")
 MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+HEADING = re.compile(r"(?<=</h)[1-6](?=>)|(?<=<h)[1-6](?=>)")
+"""The headings of others' texts stand below those of the page."""
 
 
 def page(request: Request, template: str, /, status: int = 200, **about: Any) -> HTMLResponse:
@@ -56,6 +60,8 @@ def templates() -> Environment:
     )
     found.filters.update(
         ago=ago,
+        since=since,
+        lasted=lasted,
         took=took,
         short=short,
         money=money,
@@ -63,6 +69,8 @@ def templates() -> Environment:
         percent=percent,
         markdown=markdown,
         iso=iso,
+        pretty=pretty,
+        reindent=reindent,
     )
     found.globals["asset"] = asset
     return found
@@ -96,18 +104,48 @@ def took(length: timedelta | float | None) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def ago(then: datetime | None) -> Markup:
+def rough(length: timedelta) -> str:
+    """A length of time in one unit, as taskq.ago has it: what moves on by itself need not be finer."""
+    seconds = max(length.total_seconds(), 0)
+    for begin, size, unit in ((172800, 86400, "d"), (7200, 3600, "h"), (120, 60, "min")):
+        if seconds >= begin:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds // 1:.0f} s"
+
+
+def lasted(seconds: float | None) -> str:
+    """So many seconds, in one unit."""
+    return "" if seconds is None else rough(timedelta(seconds=seconds))
+
+
+def moment(then: datetime | str) -> datetime:
+    """A moment; in json it comes as text."""
+    return then if isinstance(then, datetime) else datetime.fromisoformat(then)
+
+
+def ago(then: datetime | str | None) -> Markup:
     """A moment as its distance from now, with itself as the element's title; the page keeps it moving."""
     if then is None:
         return Markup("")
-    passed = datetime.now(UTC) - then
-    words = f"{took(passed)} ago" if passed >= timedelta() else f"in {took(-passed)}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(then.isoformat(), iso(then), words)
+    at = moment(then)
+    passed = datetime.now(UTC) - at
+    words = f"{rough(passed)} ago" if passed >= timedelta() else f"in {rough(-passed)}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), iso(at), words)
 
 
-def iso(then: datetime | None) -> str:
+def since(then: datetime | str | None) -> Markup:
+    """How long something has lasted; the page keeps it counting."""
+    if then is None:
+        return Markup("")
+    at = moment(then)
+    return Markup('<time datetime="{}" title="since {}" data-form="for">{}</time>').format(
+        at.isoformat(), iso(at), rough(datetime.now(UTC) - at)
+    )
+
+
+def iso(then: datetime | str | None) -> str:
     """A moment, to the second, in UTC."""
-    return "" if then is None else f"{then.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "" if then is None else f"{moment(then).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def money(dollars: Any) -> str:
@@ -133,4 +171,17 @@ def percent(share: float | None) -> str:
 
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML in it stays text, and links lead only where links may."""
-    return Markup(MARKDOWN.render(text))
+    return Markup(HEADING.sub(lambda level: str(min(int(level[0]) + 3, 6)), MARKDOWN.render(text)))
+
+
+def pretty(value: Any) -> str:
+    """A value as JSON that people can read."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def reindent(text: str) -> str:
+    """A text as JSON that people can read; as it is, if it is none, or only the beginning of one."""
+    try:
+        return pretty(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return text

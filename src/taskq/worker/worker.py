@@ -228,4 +228,7 @@ def declaration(role: Role) -> dict[str, Any]:
         "timeout": None if role.timeout is None else interval(role.timeout),
         "max_attempts": role.max_attempts,
         "backoff": None if role.backoff is None else [interval(step) for step in role.backoff],
+        "repositories": list(role.repositories),
+        "model": role.model,
+        "kind": role.kind,
     }

@@ -4,6 +4,7 @@ __init__  the command           play       the mission, and what is done to it
 stage     database and workers  facts      what must be true at the end
 workers   worker processes      screen     what is shown meanwhile
 script    the simulated model   app        the roles that no agent plays
+page      Mission Control beside it
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from taskq.cli.session import settings
 def demo(directory: Path | None, offline: bool, keep: bool, as_json: bool) -> None:
     """Run a mission of agents; kill a worker in mid-task.
 
-    Starts a PostgreSQL of its own (or takes --database, if that is given), two workers, and inserts a graph
-    of eight tasks by plain SQL. The simulated model adds a rate limit, a stream that breaks off, and a result
-    that fails its check. Exits 1 unless all facts at the end hold.
+    Starts a PostgreSQL of its own (or takes --database, if that is given), two workers and Mission Control,
+    in which the mission can be watched, and inserts a graph of eight tasks by plain SQL. The simulated model
+    adds a rate limit, a stream that breaks off, and a result that fails its check. Exits 1 unless all facts
+    at the end hold.
     """
     from taskq.cli.demo.stage import Wishes, run
 

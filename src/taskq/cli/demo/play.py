@@ -12,6 +12,7 @@ from uuid import UUID
 
 from taskq.cli.demo.facts import ACTOR, Kill
 from taskq.cli.demo.failed import DemoFailed
+from taskq.cli.demo.page import MissionControl
 from taskq.cli.demo.screen import Screen
 from taskq.cli.demo.workers import WorkerProcess, guard
 from taskq.cli.follow import follow_lines, follow_live, looks
@@ -31,6 +32,7 @@ class Play:
     :param session: the queue, and a reader with the statements of the command line.
     :param reader: a pool with the statements of demo/queries.sql.
     :param offline: the model is simulated, and its troubles are forced.
+    :param page: Mission Control, where it could be started.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Play:
         screen: Screen,
         *,
         offline: bool,
+        page: MissionControl | None,
     ) -> None:
+        self.page = page
         self.session, self.reader, self.workers, self.screen = session, reader, workers, screen
         self.offline = offline
         self.mission: UUID | None = None
@@ -59,6 +63,8 @@ class Play:
             self.mission = await inserting
         self.screen.say("And this bounds, in the same transaction, what it may spend:\n")
         self.screen.say(budget.replace("$1", f"'{self.mission}'") + ";\n", "cyan")
+        if self.page is not None:
+            self.screen.mark(True, f"watch it: {self.page.page_of(self.mission)}")
         return self.mission
 
     async def insert(self, directory: str) -> UUID:
@@ -82,6 +88,7 @@ class Play:
                     group.create_task(self.kill_a_worker()),
                     group.create_task(self.approve()),
                     group.create_task(self.tell()),
+                    group.create_task(self.watch()),
                 ]
                 await self.follow(quiet)
                 for task in beside:
@@ -141,6 +148,12 @@ class Play:
                     told.add(row["text"])
                     self.screen.happens(row["text"])
             await asyncio.sleep(LOOK_EVERY)
+
+    async def watch(self) -> None:
+        """Look at the mission's page now and then, as people do."""
+        while self.page is not None and self.mission is not None:
+            await self.page.look(self.mission)
+            await asyncio.sleep(SHOW_FOR)
 
     async def seen(self, query: str, *args: Any) -> Any:
         """The first row of a statement, as soon as there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -15,11 +15,12 @@ from taskq import embedded, schema
 from taskq.cli.demo import facts
 from taskq.cli.demo.facts import Fact
 from taskq.cli.demo.failed import DemoFailed
+from taskq.cli.demo.page import MissionControl, mission_control
 from taskq.cli.demo.play import Play
 from taskq.cli.demo.screen import Screen
 from taskq.cli.demo.script import simulated_model
 from taskq.cli.demo.workers import WorkerProcess, crew
-from taskq.cli.session import Session, opened
+from taskq.cli.session import opened
 from taskq.database import Pool, read_queries
 from taskq.errors import TaskqError
 from taskq.settings import Settings
@@ -57,10 +58,12 @@ async def run(wishes: Wishes) -> list[Fact]:
             opened(found) as session,
             simulated_model() if wishes.offline else nullcontext() as model,
             crew(dsn, directory, manifests(), model=model) as workers,
+            mission_control(dsn, directory) as page,
         ):
             reader = Pool(dsn, size=4, queries=QUERIES)
             try:
-                return await perform(wishes, session, reader, workers, screen, psql)
+                play = Play(session, reader, workers, screen, offline=wishes.offline, page=page)
+                return await perform(wishes, play, psql)
             finally:
                 await reader.close()
 
@@ -93,11 +96,10 @@ def manifests() -> Path:
     return roles
 
 
-async def perform(
-    wishes: Wishes, session: Session, reader: Pool, workers: list[WorkerProcess], screen: Screen, psql: str
-) -> list[Fact]:
+async def perform(wishes: Wishes, play: Play, psql: str) -> list[Fact]:
     """The mission from its INSERT to the facts about it."""
-    play = Play(session, reader, workers, screen, offline=wishes.offline)
+    reader, workers, screen = play.reader, play.workers, play.screen
+    tell_where(play.page, screen)
     try:
         await wait_for_workers(reader, workers, screen)
         if not wishes.offline:
@@ -116,15 +118,25 @@ async def perform(
     await play.sum_up()
     screen.say("\nFacts, asked of the database:\n")
     found = await facts.establish(reader, mission, play.kill, offline=wishes.offline)
+    if play.page is not None:
+        found.append(play.page.fact())
     facts.show(found, screen)
     if not all(fact.holds for fact in found):
         show_logs(workers, screen)
     if wishes.keep:
-        await stay(wishes.settings, mission, screen, psql)
+        await stay(wishes.settings, mission, play, psql)
     return found
 
 
-async def wait_for_workers(reader: Pool, workers: list[WorkerProcess], screen: Screen) -> None:
+def tell_where(page: MissionControl | None, screen: Screen) -> None:
+    """Where people can watch."""
+    if page is None:
+        screen.say("without Mission Control: it needs the 'web' extra")
+    else:
+        screen.mark(True, f"Mission Control: {page.url}")
+
+
+async def wait_for_workers(reader: Pool, workers: Sequence[WorkerProcess], screen: Screen) -> None:
     """:raises DemoFailed: one of them has not registered in time."""
     names = [worker.name for worker in workers]
     deadline = time.monotonic() + START_LIMIT
@@ -139,18 +151,21 @@ async def wait_for_workers(reader: Pool, workers: list[WorkerProcess], screen: S
         done.append("are ready")
 
 
-def show_logs(workers: list[WorkerProcess], screen: Screen) -> None:
+def show_logs(workers: Sequence[WorkerProcess], screen: Screen) -> None:
     """The ends of the workers' logs."""
     for worker in workers:
         screen.say(f"\nworker {worker.number}, {worker.log}:", "bold")
         screen.say(worker.tail())
 
 
-async def stay(settings: Settings, mission: UUID, screen: Screen, psql: str) -> None:
+async def stay(settings: Settings, mission: UUID, play: Play, psql: str) -> None:
     """Leave everything as it is until Ctrl-C."""
+    screen = play.screen
     where = f"--database '{settings.database_url}' " if settings.database_url else ""
     home = "" if where else f"TASKQ_HOME={settings.home} "
     screen.say("\nIt stays as it is until Ctrl-C.  To look around:\n")
+    if play.page is not None:
+        screen.say(f"  {play.page.page_of(mission)}", "cyan")
     screen.say(f"  {home}taskq {where}show {mission}\n  {home}taskq {where}list\n  {psql}", "cyan")
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

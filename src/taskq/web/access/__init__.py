@@ -1,5 +1,12 @@
-"""Who asks, and what he may do."""
+"""Who asks, and what he may do.
 
-from taskq.web.access.visitor import SCOPES, Scope, Visitor, visitor_of
+visitor     who it is                    keyring   the credentials that are good now
+middleware  finds out, lets in or not    place     where the server is, whom that lets near
+cookies     what a browser keeps         forgery   that a form is really ours
+headers     what browsers must refuse for us
+"""
 
-__all__ = ["SCOPES", "Scope", "Visitor", "visitor_of"]
+from taskq.web.access.place import Place
+from taskq.web.access.visitor import NOBODY, SCOPES, Scope, Visitor, require, visitor_of
+
+__all__ = ["NOBODY", "SCOPES", "Place", "Scope", "Visitor", "require", "visitor_of"]

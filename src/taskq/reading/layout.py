@@ -9,18 +9,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Protocol, TypeVar
 from uuid import UUID
-
-from taskq.cli.node import Node
 
 DEEPEST = 12
 """Levels that are drawn; what lies deeper stands on the last one."""
 
+
+class Placed(Protocol):
+    """A task, as far as its place goes."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def parent_id(self) -> UUID | None: ...
+    @property
+    def depends_on(self) -> Sequence[UUID]: ...
+
+
+Node = TypeVar("Node", bound=Placed)
 Below = Mapping[UUID | None, Sequence[Node]]
 """By task, and None for the top: what stands below it, first what comes first."""
 
 
-def arrange(nodes: Sequence[Node], mission: UUID) -> Below:
+def arrange(nodes: Sequence[Node], mission: UUID) -> Below[Node]:
     """What stands where."""
     before = predecessors(nodes, mission)
     order = ordered(before)
@@ -31,7 +43,7 @@ def arrange(nodes: Sequence[Node], mission: UUID) -> Below:
     return dict(below)
 
 
-def predecessors(nodes: Sequence[Node], mission: UUID) -> dict[UUID, list[UUID]]:
+def predecessors(nodes: Sequence[Placed], mission: UUID) -> dict[UUID, list[UUID]]:
     """By task, what comes before it: its dependencies and its parent.
 
     What a task waits for of its own descent does not; the root of the mission does, where nothing else does.
@@ -51,7 +63,7 @@ def predecessors(nodes: Sequence[Node], mission: UUID) -> dict[UUID, list[UUID]]
     return before
 
 
-def descends(id: UUID, ancestor: UUID, known: Mapping[UUID, Node]) -> bool:
+def descends(id: UUID, ancestor: UUID, known: Mapping[UUID, Placed]) -> bool:
     """Whether a task is a child, a grandchild, … of another."""
     seen: set[UUID | None] = set()
     at: UUID | None = id
