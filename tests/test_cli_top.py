@@ -38,7 +38,7 @@ def taskq(dsn: str) -> Taskq:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(top_app, "PAUSE", 0.05)
+    monkeypatch.setattr(top_app, "PAUSE", 0.2)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Watcher:
     async def sees(self, *texts: str) -> str:
         """The screen, once all of these are on it."""
         try:
-            await eventually(lambda: all(text in self.text for text in texts))
+            await eventually(lambda: all(text in self.text for text in texts), every=0.05)
         except AssertionError:
             raise AssertionError(
                 f"{[text for text in texts if text not in self.text]} not in\n{self.text}"
@@ -244,7 +244,8 @@ async def test_enter_shows_all_about_a_task_and_keeps_it_up_to_date(
     await watcher.sees("✘ failed", "the pen is slow", "Attempts that did not succeed")
     await watcher.press("r")
     await watcher.say("once more")
-    await watcher.sees("○ queued", "once more")
+    await watcher.sees("○ queued")
+    assert await event(db, world.running["id"]) == ("revive", "ann", "once more")
     await watcher.press("escape")
     await watcher.sees("RUNNING 0")
 
