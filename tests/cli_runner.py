@@ -10,7 +10,7 @@ import pty
 import struct
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,20 @@ class Taskq:
         return await start("--database", self.dsn, *args, **environ)
 
     async def on_terminal(
-        self, *args: object, seen: bytearray | None = None, **environ: str
+        self,
+        *args: object,
+        seen: bytearray | None = None,
+        typed: Sequence[tuple[bytes, bytes]] = (),
+        **environ: str,
     ) -> tuple[int, str]:
-        """Exit code and output of a process on a terminal of 80 columns; `seen` grows as it comes."""
+        """Exit code and output of a process on a terminal of 80 columns.
+
+        :param seen: grows as the output comes.
+        :param typed: what is waited for in the output, and what is typed then, in this order.
+        """
         words = ["--database", self.dsn, *map(str, args)]
-        return await asyncio.to_thread(on_terminal, words, environ, bytearray() if seen is None else seen)
+        seen = bytearray() if seen is None else seen
+        return await asyncio.to_thread(on_terminal, words, environ, seen, list(typed))
 
 
 async def start(*args: object, cwd: str | None = None, **environ: str) -> asyncio.subprocess.Process:
@@ -75,7 +84,9 @@ async def finish(process: asyncio.subprocess.Process, timeout: float = 30) -> tu
     return process.returncode, out.decode(), err.decode()
 
 
-def on_terminal(args: list[str], environ: Mapping[str, str], seen: bytearray) -> tuple[int, str]:
+def on_terminal(
+    args: list[str], environ: Mapping[str, str], seen: bytearray, typed: list[tuple[bytes, bytes]]
+) -> tuple[int, str]:
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
@@ -90,6 +101,8 @@ def on_terminal(args: list[str], environ: Mapping[str, str], seen: bytearray) ->
     try:
         while chunk := os.read(main, 65536):
             seen += chunk
+            if typed and typed[0][0] in seen:
+                os.write(main, typed.pop(0)[1])
     except OSError:  # how Linux says that the other side is closed
         pass
     finally:

@@ -17,7 +17,6 @@ from textual.widgets import Footer, Input, OptionList, Static
 from taskq.cli.errors import one_line
 from taskq.cli.session import Session
 from taskq.cli.show import details
-from taskq.cli.text import clean
 from taskq.cli.top.acts import ACTS
 from taskq.cli.top.dialogs import Ask, Help, titled
 from taskq.cli.top.grid import share
@@ -62,22 +61,28 @@ class Top(App[Exception | None]):
         self.seen: Look | None = None
         self.wanted = ""
         self.again = asyncio.Event()
+        self.head = Static(id="head")
+        self.views = [PaneView(pane) for pane in PANES]
+        self.line = Input(id="find", placeholder="part of a role, name, id or worker")
 
     def compose(self) -> ComposeResult:
         yield Static(id="away")
-        yield Static(id="head")
-        for pane in PANES:
-            yield PaneView(pane)
-        yield Input(id="find", placeholder="part of a role, name, id or worker")
+        yield self.head
+        yield from self.views
+        yield self.line
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Look, from now on."""
         self.theme = "ansi-dark"
-        self.query_one("#find").display = False
+        self.line.display = False
         self.away(None)
-        self.query_one(f"#{PANES[1].name} Rows").focus()
+        self.views[1].rows.focus()
         self.run_worker(self.keep_looking(), exit_on_error=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is about panes is for the overview alone."""
+        return action not in ("find", "alone", "all") or len(self.screen_stack) == 1
 
     async def keep_looking(self) -> None:
         """Look every second, and at once when something was done; an error of ours ends it all."""
@@ -119,22 +124,17 @@ class Top(App[Exception | None]):
         """Show the last look."""
         if self.seen is None:
             return
-        head = headline(self.seen)
-        if self.wanted:
-            head = Text.assemble(head, "  ", (f"/{clean(self.wanted)}", "reverse"), no_wrap=True)
-        base = self.screen_stack[0]
-        base.query_one("#head", Static).update(head)
-        for view in base.query(PaneView):
+        self.head.update(headline(self.seen, self.wanted))
+        for view in self.views:
             view.put(self.seen, self.size.width)
         self.arrange()
 
     def arrange(self) -> None:
         """Give each pane the lines that it needs, as far as there are any."""
-        shown = [view for view in self.screen_stack[0].query(PaneView) if view.display]
-        others = 2 + sum(bool(widget.display) for widget in self.screen_stack[0].query("#away, #find"))
-        for view, height in zip(
-            shown, share(self.size.height - others, [v.wanted for v in shown]), strict=True
-        ):
+        shown = [view for view in self.views if view.display]
+        others = 2 + bool(self.line.display) + self.screen_stack[0].has_class("away")
+        given = share(self.size.height - others, [view.wanted for view in shown])
+        for view, height in zip(shown, given, strict=True):
             view.styles.height = height
 
     def away(self, error: str | None) -> None:
@@ -202,32 +202,32 @@ class Top(App[Exception | None]):
 
     def action_alone(self, name: str) -> None:
         """One pane alone."""
-        for view in self.query(PaneView):
+        for view in self.views:
             view.display = view.pane.name == name
-        self.query_one(f"#{name}", PaneView).rows.focus()
+            if view.display:
+                view.rows.focus()
         self.arrange()
 
     def action_all(self) -> None:
         """All panes; where they are all there, and where one was typed, no filter either."""
-        typing = self.query_one("#find").display
-        if typing or all(view.display for view in self.query(PaneView)):
+        typing = self.line.display
+        if typing or all(view.display for view in self.views):
             self.find("")
         if typing:
             self.show_find(False)
-        for view in self.query(PaneView):
+        for view in self.views:
             view.display = True
         self.arrange()
 
     def action_find(self) -> None:
         """Ask what to look for."""
-        self.query_one("#find", Input).value = self.wanted
+        self.line.value = self.wanted
         self.show_find(True)
 
     def show_find(self, shown: bool) -> None:
         """Show the line for the filter, or hide it again."""
-        line = self.query_one("#find", Input)
-        line.display = shown
-        (line if shown else next(v for v in self.query(PaneView) if v.display).rows).focus()
+        self.line.display = shown
+        (self.line if shown else next(view for view in self.views if view.display).rows).focus()
         self.arrange()
 
     @on(Input.Changed, "#find")

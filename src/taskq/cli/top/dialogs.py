@@ -24,7 +24,7 @@ NAMED = 5
 
 HELP = """\
 1 2 3 4 5   one pane alone: roles, running, waiting, failed, workers
-0 Esc       all panes; Esc also ends a filter
+0 Esc       all panes; once more: no filter
 Tab         the next pane
 ↑ ↓         through the rows of a pane
 Enter       all about a task; of a role, only its tasks
@@ -35,7 +35,7 @@ a           approve what awaits it
 x           reject it: it is cancelled, with what depends on it
 q Ctrl-C    quit
 
-Looks every second, with one statement; seldom if the database is slow."""
+Looks every second, with one statement; less often where that takes long."""
 
 
 class Ask(ModalScreen[str | None]):

@@ -49,22 +49,19 @@ class PaneView(Vertical):
     def __init__(self, pane: Pane) -> None:
         super().__init__(id=pane.name)
         self.pane = pane
+        self.heading, self.rows = Static(classes="heading"), Rows(compact=True, markup=False)
         self._seen: dict[str, Row] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static(classes="heading")
-        yield Rows(compact=True, markup=False)
+        yield self.heading
+        yield self.rows
 
     def put(self, look: Look, width: int) -> None:
         """Show a look in this many columns."""
         heading, *rows = lines(self.pane.table(look), width)
         self._seen = {str(row[self.pane.key]): row for row in self.pane.rows(look)}
-        self.query_one(".heading", Static).update(heading)
+        self.heading.update(heading)
         self.rows.put(dict(zip(self._seen, rows, strict=True)))
-
-    @property
-    def rows(self) -> Rows:
-        return self.query_one(Rows)
 
     @property
     def wanted(self) -> int:

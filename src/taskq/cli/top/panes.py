@@ -147,15 +147,17 @@ def seconds(number: float | None) -> timedelta | None:
     return None if number is None else timedelta(seconds=float(number))
 
 
-STYLES: Final = {
-    "ready": LOOKS["queued"][1],
-    "later": LOOKS["queued"][1],
-    "running": LOOKS["in_progress"][1],
-    "blocked": LOOKS["blocked"][1],
-    "approval": LOOKS["awaiting_approval"][1],
-    "failed": LOOKS["failed"][1],
-}
-"""By figure, the style of the status that it counts."""
+COUNTED: Final = (
+    ("in_progress", "running"),
+    ("queued", "ready"),
+    ("queued", "later"),
+    ("blocked", "blocked"),
+    ("awaiting_approval", "approval"),
+    ("failed", "failed"),
+)
+"""Statuses, and the totals of those that are in them."""
+
+STYLES: Final = {name: LOOKS[status][1] for status, name in COUNTED}
 
 NUMBERS = ("READY", "LATER", "RUNNING", "BLOCKED", "APPROVAL", "FAILED", "SLOTS")
 PANES: Final = (
@@ -173,24 +175,18 @@ PANES: Final = (
 )
 
 
-def headline(look: Look) -> Text:
-    """Which database, how much of what."""
+def headline(look: Look, wanted: str = "") -> Text:
+    """How much of what, of which database; first of all what the panes are filtered by."""
     from rich.text import Text
 
-    totals = look.totals
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(clean(look.database), "bold")
-    for status, name in (
-        ("in_progress", "running"),
-        ("queued", "ready"),
-        ("queued", "later"),
-        ("blocked", "blocked"),
-        ("awaiting_approval", "approval"),
-        ("failed", "failed"),
-    ):
+    if wanted:
+        text.append(f"/{clean(wanted)}", "reverse").append("  ")
+    for status, name in COUNTED:
         symbol, style = LOOKS[status]
-        text.append(f"  {symbol} {totals[name]} {name}", style if totals[name] else "dim")
-    return text
+        number = look.totals[name]
+        text.append(f"{symbol} {number} {name}", style if number else "dim").append("  ")
+    return text.append(clean(look.database), "bold")
 
 
 def clock(look: Look) -> str:
