@@ -4,7 +4,8 @@ that dies when it is told to."""
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,22 @@ def task_of(row: asyncpg.Record, line: DatabaseLine, parents: dict[UUID, Any] | 
     task.parents = parents or {}
     task._line = line
     return task
+
+
+@asynccontextmanager
+async def staged(db: asyncpg.Connection, dsn: str, directory: Path) -> AsyncIterator[Callable[..., Any]]:
+    """`s = await set_up(script)`: a task and a worker that dies when it is told to."""
+    async with AsyncExitStack() as stack:
+
+        async def set_up(script: Any) -> Stage:
+            fake = FakeMessages(script, latency=0)
+            base_url = await stack.enter_async_context(fake.serve())
+            claude = Claude("k", base_url=base_url, simulated=True)
+            stack.push_async_callback(claude.close)
+            pool = Pool(dsn, size=2)
+            stack.push_async_callback(pool.close)
+            made = Stage(db, pool, fake, claude, directory)
+            await made.put()
+            return made
+
+        yield set_up

@@ -12,14 +12,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from agent_stage import Killed, Stage, manifest
+from agent_stage import Killed, Stage, manifest, staged
 from agent_world import World, agent, calls, done, world
 from support import eventually
-from taskq.agent import Claude
 from taskq.agent.commands import Command
-from taskq.database import Pool
 from taskq.errors import Suspended
-from taskq.testing import FakeMessages, Request, Stall, by_turn
+from taskq.testing import Request, Stall, by_turn
 from taskq.testing.reply import Reply
 from taskq.tool import Unknown, from_function
 
@@ -37,19 +35,7 @@ async def set_up(dsn: str, db: asyncpg.Connection, tmp_path: Path) -> AsyncItera
 @pytest.fixture
 async def stage(db: asyncpg.Connection, dsn: str, tmp_path: Path) -> AsyncIterator[SetUp]:
     """`s = await stage(script)`: a task and a worker that dies when it is told to."""
-    async with AsyncExitStack() as stack:
-
-        async def set_up(script: Any) -> Stage:
-            fake = FakeMessages(script, latency=0)
-            base_url = await stack.enter_async_context(fake.serve())
-            claude = Claude("k", base_url=base_url, simulated=True)
-            stack.push_async_callback(claude.close)
-            pool = Pool(dsn, size=2)
-            stack.push_async_callback(pool.close)
-            made = Stage(db, pool, fake, claude, tmp_path)
-            await made.put()
-            return made
-
+    async with staged(db, dsn, tmp_path) as set_up:
         yield set_up
 
 

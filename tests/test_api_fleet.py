@@ -93,7 +93,7 @@ async def test_a_mission_is_shown_as_a_graph_with_its_critical_path(http, queue,
         (str(first), str(second), "fail")
     ]
     path = shown["critical_path"]
-    assert path["ids"] == [str(first), str(second)]
+    assert path["ids"] == [str(root), str(first), str(second)]
     assert (path["seconds"], path["remaining"]) == (pytest.approx(20), pytest.approx(10))
     assert shown["counts"] == {"queued": 1, "blocked": 1, "completed": 1} and shown["more"] is False
     assert shown["spend"]["budget"]["cost"] == 3

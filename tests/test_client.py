@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from fake_worker import FakeWorker
 from support import eventually
 from taskq import Queue, TaskFailed, embedded, schema
 from taskq.client import Done
-from taskq.embedded.home import Home
 from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow
 from taskq.settings import Settings
 
@@ -320,18 +316,6 @@ async def test_a_wait_outlives_the_loss_of_its_session(
     began = time.monotonic()
     assert (await waiting).status == "completed"
     assert time.monotonic() - began < 1.5
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A directory for a server of this test's own, that every user may enter."""
-    path = Path(tempfile.mkdtemp(prefix="tq-"))
-    path.chmod(0o755)
-    yield path / "home"
-    deadline = time.monotonic() + 20
-    while Home(path / "home").supervised() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    shutil.rmtree(path)
 
 
 async def test_a_wait_outlives_a_restart_of_the_server(home: Path) -> None:

@@ -43,7 +43,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     max_attempts: int
     created_at: datetime
-    run_at: str
+    run_at: str = ""
     name: str | None = None
     parent_id: UUID | None = None
     depends_on: Sequence[UUID] = ()

@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 from taskq.web.access import Scope, visitor_of
 from taskq.web.house import House, house_of
+from taskq.web.incoming import read_body, read_query
 from taskq.web.problems import Refused
-from taskq.web.reading import read_body, read_query
 
 PREFIX = "/api/v1"
 Q = TypeVar("Q")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from taskq.errors import NoSuchTask
+from taskq.web import nodes, paths
 from taskq.web.api.shapes import Cursor, Limit, Query, Shape, Status, shaped
 from taskq.web.api.task import Spend
-from taskq.web.criticalpath import Step, longest
 from taskq.web.cursors import cursor_of, place_of
 from taskq.web.operations import Call, Operations
 from taskq.web.reads import Reads
@@ -112,7 +112,8 @@ class MissionEdge(Shape):
 
 
 class CriticalPath(Shape):
-    """The chain of dependent tasks that takes longest, in order.
+    """The chain of tasks that decides when the mission ends, in order: the one with the most tasks to come,
+    and among those the one that took longest.
 
     `seconds` is what it took so far, and for what has not ended at least the mean of its role in this
     mission; `remaining` is how much of that is to come.
@@ -152,34 +153,40 @@ async def get_mission(call: Call[None, None]) -> WholeMission:
         raise NoSuchTask(f"there is no mission {call.id} (look for it with: GET /api/v1/missions)")
     spend = await call.house.reads.fetch_one("mission_spend", call.id)
     shown = rows[:MOST_NODES]
-    nodes = [shaped(Node, row) for row in shown]
+    tasks = [shaped(Node, row) for row in shown]
     counts: dict[Status, int] = defaultdict(int)
-    for node in nodes:
+    for node in tasks:
         counts[node.status] += 1
     return WholeMission(
         id=call.id,
-        nodes=nodes,
+        nodes=tasks,
         edges=[shaped(MissionEdge, edge) for row in shown for edge in row["edges"]],
         more=len(rows) > MOST_NODES,
         counts=counts,
         spend=shaped(MissionSpend, spend),
-        critical_path=critical_path(shown),
+        critical_path=critical_path(shown, call.id),
     )
 
 
-def critical_path(rows: Sequence[Mapping[str, Any]]) -> CriticalPath:
-    """The longest chain of a mission's tasks."""
+def critical_path(rows: Sequence[Mapping[str, Any]], mission: UUID) -> CriticalPath:
+    """The chain that decides when a mission ends: the one that its page draws."""
+    path = paths.critical_path([node_of(row) for row in rows], mission, datetime.now(UTC))
     expected = means(rows)
-    steps, remaining = [], {}
-    for row in rows:
-        taken = row["took"] or 0.0
-        whole = taken if row["finished_at"] else max(taken, expected.get(row["role"], 0.0))
-        remaining[row["id"]] = whole - taken
-        after = [UUID(edge["from"]) for edge in row["edges"]]
-        steps.append(Step(row["id"], after, whole))
-    path = longest(steps)
+    taken = {row["id"]: row["took"] or 0.0 for row in rows}
+    remaining = sum(max(expected.get(node.role, 0.0) - taken[node.id], 0.0) for node in path.remaining)
     return CriticalPath(
-        ids=list(path.ids), seconds=path.seconds, remaining=sum(remaining[id] for id in path.ids)
+        ids=[node.id for node in path.tasks], seconds=path.seconds + remaining, remaining=remaining
+    )
+
+
+def node_of(row: Mapping[str, Any]) -> nodes.Node:
+    """A task of the graph as the pages know it."""
+    return nodes.Node(
+        **{name: row[name] for name in ("id", "role", "status", "name", "parent_id")},
+        **{
+            name: row[name] for name in ("attempt", "max_attempts", "created_at", "started_at", "finished_at")
+        },
+        depends_on=[UUID(edge["from"]) for edge in row["edges"]],
     )
 
 
