@@ -10,7 +10,7 @@ help: ## this list
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev -e '.[all]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev -e '.[all]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv with everything for development

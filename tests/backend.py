@@ -4,7 +4,7 @@
     TASKQ_TEST_BACKEND=container             a container of TASKQ_TEST_IMAGE (postgres:18-alpine)
     neither                                  taskq's own embedded server, in a directory of this run
 
-A run migrates one template database; each test works in a clone of it (30 ms), which is dropped afterwards.
+A run migrates one template database; each test works in a clone of it (20 ms), which is dropped afterwards.
 """
 
 from __future__ import annotations
@@ -15,26 +15,36 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import psycopg
 
 from taskq import schema
 
 RUN = "TASKQ_TEST_RUN"
+MEMORY = Path("/dev/shm")
 URL = "TASKQ_TEST_DATABASE_URL"
+ROOM = 3 * 1024**3
+"""Bytes that must be free in memory: a run needs less than one gigabyte of them."""
+DROPS = 8
+"""Databases that may still wait to be dropped; it takes 50 ms, and nobody waits for it."""
 EMBEDDED_OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "256MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
 }
 
 
@@ -47,9 +57,21 @@ def begin_run() -> None:
     os.environ.setdefault(RUN, uuid4().hex[:8])
 
 
+def scratch() -> Path:
+    """Where servers of tests live: in memory if there is room: a database is 400 files, made and unmade.
+
+    On a disk, most of the time of a short test went into those files.
+    """
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        return MEMORY
+    return Path(tempfile.gettempdir())
+
+
 def run_directory() -> Path:
     """A short path (sockets allow 107 bytes) that all may enter: as root the server runs as somebody else."""
-    path = Path(tempfile.gettempdir()) / f"taskq-{os.environ[RUN]}"
+    name = f"taskq-{os.environ[RUN]}"
+    path = next((path for path in (MEMORY / name, Path(tempfile.gettempdir()) / name) if path.is_dir()), None)
+    path = path or scratch() / name
     path.mkdir(mode=0o755, exist_ok=True)
     return path
 
@@ -99,14 +121,19 @@ async def answer(url: str, within: float) -> None:
             await asyncio.sleep(0.1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Databases:
     """The databases of one run on one server.
 
     :param maintenance: address of a database from which others can be created.
+    :param copying: how Postgres is to copy them; files are quickest where nothing is synced to the disk.
     """
 
     maintenance: str
+    copying: str = ""
+    _session: psycopg.Connection | None = field(default=None, repr=False)
+    _dropping: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
+    _drops: deque[Future[None]] = field(default_factory=deque, repr=False)
 
     @property
     def template(self) -> str:
@@ -127,43 +154,64 @@ class Databases:
 
     @asynccontextmanager
     async def clone(self) -> AsyncIterator[str]:
-        """A fresh database with the schema; yields its address."""
-        async with self.database(f' template "{self.template}"') as dsn:
-            yield dsn
+        """A fresh database with the schema; yields its address.  It is dropped a little later."""
+        name = await self._create(f' template "{self.template}"')
+        try:
+            yield self.dsn(name)
+        finally:
+            self._drops.append(self._dropping.submit(self._drop, name))
+            while len(self._drops) > DROPS:
+                await asyncio.wrap_future(self._drops.popleft())
 
     @asynccontextmanager
     async def database(self, source: str = "") -> AsyncIterator[str]:
         """A fresh database; yields its address."""
-        name = f"{self.template}_{uuid4().hex[:12]}"
-        await self.execute(f'create database "{name}"{source}')
+        name = await self._create(source)
         try:
             yield self.dsn(name)
         finally:
-            await self.execute(f'drop database if exists "{name}" with (force)')
+            await asyncio.to_thread(self._drop, name)
 
-    async def drop_all(self) -> None:
-        """Drop what this run has made."""
-        session = await asyncpg.connect(self.maintenance)
-        try:
-            for name in await session.fetch(
-                "select datname from pg_database where starts_with(datname, $1)", self.template
-            ):
-                await session.execute(f'drop database if exists "{name[0]}" with (force)')
-        finally:
-            await session.close()
+    async def _create(self, source: str) -> str:
+        name = f"{self.template}_{uuid4().hex[:12]}"
+        await self.execute(f'create database "{name}"{source}{self.copying}')
+        return name
+
+    def _drop(self, name: str) -> None:
+        with psycopg.connect(self.maintenance, autocommit=True) as session:
+            session.execute(f'drop database if exists "{name}" with (force)')
 
     async def execute(self, sql: str) -> None:
-        session = await asyncpg.connect(self.maintenance)
-        try:
-            await session.execute(sql)
-        finally:
-            await session.close()
+        """Send a statement, in a session that outlives the event loop of a test."""
+        await asyncio.to_thread(self._execute, sql)
+
+    def _execute(self, sql: str) -> None:
+        if self._session is None or self._session.closed:
+            self._session = psycopg.connect(self.maintenance, autocommit=True)
+        self._session.execute(sql)
+
+    def drop_all(self) -> None:
+        """Drop what this run has made."""
+        with psycopg.connect(self.maintenance, autocommit=True) as session:
+            found = session.execute(
+                "select datname from pg_database where starts_with(datname, %s)", [self.template]
+            )
+            for (name,) in found.fetchall():
+                session.execute(f'drop database if exists "{name}" with (force)')
+
+    def close(self) -> None:
+        """Drop what is left, and end the session."""
+        for drop in self._drops:
+            drop.result()
+        self._dropping.shutdown()
+        if self._session is not None:
+            self._session.close()
 
 
 def end_run() -> None:
     """Leave nothing behind on the server or on the disk."""
     if url := os.environ.get(URL):
-        asyncio.run(Databases(url).drop_all())
+        Databases(url).drop_all()
     deadline = time.monotonic() + 10
     while list(run_directory().glob("home/data/postmaster.pid")) and time.monotonic() < deadline:
         time.sleep(0.02)  # its last user has just left

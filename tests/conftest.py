@@ -29,6 +29,8 @@ CONTAINER = pytest.StashKey[Any]()
 
 def pytest_configure(config: pytest.Config) -> None:
     backend.begin_run()
+    # Hundreds of processes are started: each would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.environ.get("TASKQ_TEST_BACKEND") == "container" and not os.environ.get(backend.URL):
         try:
             config.stash[CONTAINER] = backend.start_container()
@@ -51,12 +53,14 @@ def databases() -> Iterator[Databases]:
         found = Databases(url)
         asyncio.run(found.make_template())
         yield found
+        found.close()
         return
     home = backend.run_directory() / "home"
     server = asyncio.run(embedded.ensure(Settings(home=home), options=backend.EMBEDDED_OPTIONS))
-    found = Databases(server.dsn)
+    found = Databases(server.dsn, copying=" strategy file_copy")
     asyncio.run(found.make_template())
     yield found
+    found.close()
     server.close()
 
 
@@ -111,7 +115,7 @@ async def hang_up(session: asyncpg.Connection) -> None:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A directory for a server of this test's own, that every user may enter."""
-    path = Path(tempfile.mkdtemp(prefix="tq-"))
+    path = Path(tempfile.mkdtemp(prefix="tq-", dir=backend.scratch()))
     path.chmod(0o755)
     yield path / "home"
     deadline = time.monotonic() + 20

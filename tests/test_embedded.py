@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+import backend
 from taskq.embedded import Server, binaries, ensure
 from taskq.embedded.home import Home
 from taskq.embedded.owner import Owner
@@ -52,7 +53,7 @@ asyncio.run(main())
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that every user can enter, unlike pytest's own; a server in it ends with the test."""
-    path = Path(tempfile.mkdtemp(prefix="tq-"))
+    path = Path(tempfile.mkdtemp(prefix="tq-", dir=backend.scratch()))
     path.chmod(0o755)
     yield path
     for plan in path.rglob("server.json"):

@@ -12,6 +12,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Resize
+from textual.notifications import SeverityLevel
 from textual.widgets import Footer, Input, OptionList, Static
 
 from taskq.cli.errors import one_line
@@ -114,7 +115,7 @@ class Top(App[Exception | None]):
         try:
             task = await details(self.work_on, UUID(str(screen.row["id"])))
         except NoSuchTask as error:
-            self.notify(one_line(error), severity="warning", markup=False)
+            self.tell(one_line(error), "warning")
             await screen.dismiss()
             return
         if screen.is_current:
@@ -124,7 +125,7 @@ class Top(App[Exception | None]):
         """Show the last look."""
         if self.seen is None:
             return
-        self.head.update(headline(self.seen, self.wanted))
+        self.head.update(headline(self.seen, self.wanted), layout=False)
         for view in self.views:
             view.put(self.seen, self.size.width)
         self.arrange()
@@ -163,17 +164,22 @@ class Top(App[Exception | None]):
         place: Any = self.screen if isinstance(self.screen, Details) else self.pane()
         return None if place is None else next(iter(place.tasks()), None)
 
+    def tell(self, text: str, severity: SeverityLevel = "information") -> None:
+        """Answer a key; older answers go, for a third would not be seen before the first went by itself."""
+        self.clear_notifications()
+        self.notify(text, severity=severity, markup=False)
+
     async def action_act(self, verb: str) -> None:
         """Ask for a reason, then do it."""
         act, task = ACTS[verb], self.chosen()
         if task is None:
-            self.notify(f"To {verb}, choose a task: running, waiting or failed.", severity="warning")
+            self.tell(f"To {verb}, choose a task: running, waiting or failed.", "warning")
             return
         id = UUID(str(task["id"]))
         try:
             falls = await self.work_on.reader.fetch("doomed", id) if act.takes else ()
         except DatabaseError as error:
-            self.notify(one_line(error), severity="error", markup=False)
+            self.tell(one_line(error), "error")
             return
 
         async def do(reason: str | None) -> None:
@@ -182,10 +188,10 @@ class Top(App[Exception | None]):
             try:
                 status = await act.do(self.work_on.queue, id, reason or None, self.actor)
             except DatabaseError as error:
-                self.notify(one_line(error), severity="error", markup=False)
+                self.tell(one_line(error), "error")
             else:
                 said = "asked to stop" if act.takes and status == "in_progress" else status
-                self.notify(f"{titled(task)}: {said}", markup=False)
+                self.tell(f"{titled(task)}: {said}")
             self.again.set()
 
         await self.push_screen(Ask(act, task, falls), do)

@@ -23,7 +23,8 @@ class Rows(OptionList):
         chosen, place, scrolled = self.chosen, self.highlighted, self.scroll_y
         if [option.id for option in self.options] == list(rows):
             for index, line in enumerate(rows.values()):
-                self.replace_option_prompt_at_index(index, line)
+                if self.options[index].prompt != line:
+                    self.replace_option_prompt_at_index(index, line)
             return
         self.set_options(Option(line, id=key) for key, line in rows.items())
         if not rows or place is None:
@@ -60,7 +61,7 @@ class PaneView(Vertical):
         """Show a look in this many columns."""
         heading, *rows = lines(self.pane.table(look), width)
         self._seen = {str(row[self.pane.key]): row for row in self.pane.rows(look)}
-        self.heading.update(heading)
+        self.heading.update(heading, layout=False)  # it is one line, whatever it says
         self.rows.put(dict(zip(self._seen, rows, strict=True)))
 
     @property
