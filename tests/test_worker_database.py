@@ -116,8 +116,9 @@ async def test_failures_and_snoozes_are_written_when_the_database_is_back(
     assert await db.fetchval("select count(*) from taskq.attempts") == 20
 
 
+@pytest.mark.parametrize(("slots", "tasks"), [(20, 6_000), (300, 20_000)], ids=["one hand", "two hands"])
 async def test_a_storm_of_cuts_under_a_stream_of_tasks_loses_none_and_runs_none_after_its_commit(
-    dsn: str, queue: Queue, db: asyncpg.Connection
+    dsn: str, queue: Queue, db: asyncpg.Connection, slots: int, tasks: int
 ) -> None:
     app, runs = App(), Counter[Any]()
 
@@ -129,10 +130,10 @@ async def test_a_storm_of_cuts_under_a_stream_of_tasks_loses_none_and_runs_none_
 
     completed: set[Any] = set()
     dice = random.Random(11)
-    ids = await queue.enqueue_many([{"role": "note"} for _ in range(6000)])
-    async with working(app, dsn, concurrency=20), working(app, dsn, concurrency=20):
+    ids = await queue.enqueue_many([{"role": "note"} for _ in range(tasks)])
+    async with working(app, dsn, concurrency=slots), working(app, dsn, concurrency=slots):
         cuts = 0
-        while len(completed) < 6000:
+        while len(completed) < tasks:
             rows = await db.fetch("select id from taskq.tasks where status = 'completed'")
             if len(rows) > len(completed) and cuts < 12:
                 await cut(db)

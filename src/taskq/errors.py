@@ -6,6 +6,7 @@ TaskqError
 │   ├── NotMigrated      run `taskq migrate`
 │   ├── NoDatabase       no server was named and none could be started
 │   ├── Conflict         two transactions met; try again
+│   │   └── Locked       somebody keeps a row locked; try again later
 │   ├── InvalidTask      an inserted task was refused            (TQ001)
 │   ├── LeaseLost        another worker owns the task now        (TQ002)
 │   ├── NoSuchTask       there is no task with that id           (TQ003)
@@ -49,6 +50,10 @@ class NoDatabase(DatabaseError):
 
 class Conflict(DatabaseError):
     """Two transactions got in each other's way and this one was rolled back; try again."""
+
+
+class Locked(Conflict):
+    """Somebody keeps a row locked for longer than this request waits; try again later."""
 
 
 class InvalidTask(DatabaseError):

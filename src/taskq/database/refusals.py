@@ -8,12 +8,22 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from taskq.errors import Conflict, DatabaseError, InvalidTask, LeaseLost, NoSuchTask, NotAnArrow, NotMigrated
+from taskq.errors import (
+    Conflict,
+    DatabaseError,
+    InvalidTask,
+    LeaseLost,
+    Locked,
+    NoSuchTask,
+    NotAnArrow,
+    NotMigrated,
+)
 
 BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     **{kind.sqlstate: kind for kind in (InvalidTask, LeaseLost, NoSuchTask, NotAnArrow) if kind.sqlstate},
     "40001": Conflict,  # serialization failure
     "40P01": Conflict,  # deadlock
+    "55P03": Locked,  # lock_timeout
     "3F000": NotMigrated,  # invalid schema name
     "42P01": NotMigrated,  # undefined table
     "42883": NotMigrated,  # undefined function

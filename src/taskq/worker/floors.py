@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+Place = tuple[list[str], list[int], list[float], list[UUID]]
+"""The four arrays of taskq.exchange that say where to begin: roles, priorities, run_at in seconds, ids."""
+
 
 class Floors:
     """The last place of the ready index that was claimed, by role and priority: run_at in seconds, id."""
@@ -25,8 +28,8 @@ class Floors:
             if key not in at or place > at[key]:
                 at[key] = place
 
-    def as_arrays(self) -> tuple[list[str], list[int], list[float], list[UUID]]:
-        """The four arrays of taskq.exchange."""
+    def as_arrays(self) -> Place:
+        """Where to begin."""
         return (
             [role for role, _ in self._at],
             [priority for _, priority in self._at],
@@ -35,4 +38,4 @@ class Floors:
         )
 
 
-NOWHERE: tuple[list[Any], list[Any], list[Any], list[Any]] = ([], [], [], [])
+NOWHERE: Place = ([], [], [], [])

@@ -31,9 +31,11 @@ BLOCKED_AFTER = 5.0  # seconds without a tick after which the event loop is repo
 
 
 class Body(Protocol):
-    """The worker, as its heart sees it.  All but the first are called on the worker's loop."""
+    """The worker, as its heart sees it.  All but the first two are called on the worker's loop."""
 
     def held(self) -> tuple[list[UUID], list[int]]: ...
+
+    def trouble(self) -> str | None: ...
 
     def hear(self, verdicts: list[tuple[int, str]]) -> None: ...
 
@@ -191,10 +193,10 @@ class Heart:
             self._tell_main(self._body.hear, heard)
 
     def _trouble(self) -> str | None:
-        """What is wrong with the event loop; ends the process when it is hung for good."""
+        """What is wrong, for people; ends the process when its event loop is hung for good."""
         blocked = time.monotonic() - self._ticked
         if blocked < BLOCKED_AFTER:
-            return None
+            return self._body.trouble()
         trouble = f"a handler has blocked the event loop for {blocked:.0f} s"
         log.error("%s", trouble)
         if blocked > self._hung_limit:

@@ -34,6 +34,9 @@ class Plan(NamedTuple):
     rung: bool
 
 
+NEWS_ONLY = Plan(everything=False, mark=None, rung=False)
+
+
 class Sleep:
     """The worker's sleep.  Times are seconds of the event loop's clock."""
 
@@ -89,6 +92,10 @@ class Sleep:
             self.look = Look.NOTHING if self._dozed and not (plan.rung and got == 0) else Look.ALL
         if self._rung:
             self.look = max(self.look, Look.NEWS)
+
+    def helped(self, got: int) -> None:
+        """An exchange beside the others got so many."""
+        self._claimed_since_all = self._claimed_since_all or got > 0
 
     @property
     def must_doze(self) -> bool:

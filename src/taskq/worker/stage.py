@@ -18,7 +18,7 @@ from taskq.client import encode
 from taskq.errors import DatabaseError, InvalidTask, LeaseLost, Snooze, Suspended
 from taskq.task import Line, SyncTask, Task
 from taskq.worker.clock import Clock
-from taskq.worker.exchanger import Finished
+from taskq.worker.hand import Finished
 from taskq.worker.outcome import Failure, classify
 from taskq.worker.playing import CANCELLED, LOST, RELEASED, TIMEOUT, Playing
 from taskq.worker.reports import Reports
@@ -53,17 +53,13 @@ class Stage:
         self._hand_in, self._slot_freed = hand_in, slot_freed
         self._loop = asyncio.get_running_loop()
         self._concurrency = concurrency
-        self._claim_at_once = concurrency if concurrency < 64 else concurrency // 2
         self._playing: dict[int, Playing] = {}
         self._claimed: list[Any] = []  # rows that start in the loop's next round
         self._clock = Clock(self._loop, self._playing.values, self._time_is_up)
 
     def free(self) -> int:
-        """How many more tasks the next exchange may claim.
-
-        Of many slots only half are filled at a time, so that one half runs while the other is exchanged.
-        """
-        return min(self._concurrency - len(self._playing) - len(self._claimed), self._claim_at_once)
+        """How many slots are free."""
+        return self._concurrency - len(self._playing) - len(self._claimed)
 
     def held(self) -> list[tuple[UUID, int]]:
         """Task and lease of what runs.  Safe from other threads: each list is copied in one step."""

@@ -18,7 +18,8 @@ from taskq.client import encode, interval
 from taskq.database import Pool
 from taskq.errors import DatabaseError
 from taskq.settings import Settings
-from taskq.worker.exchanger import Exchanger, Finished
+from taskq.worker.exchanger import Exchanger
+from taskq.worker.hand import Finished
 from taskq.worker.heart import Heart, Identity
 from taskq.worker.line import DatabaseLine
 from taskq.worker.reports import Reports
@@ -108,6 +109,7 @@ class Worker:
     def _make_exchanger(self) -> Exchanger:
         return Exchanger(
             self,
+            concurrency=self._concurrency,
             worker=self.id,
             roles=list(self._roles),
             dsn=self._dsn,
@@ -145,7 +147,7 @@ class Worker:
             if exchanging.done():
                 exchanging.result()
             else:
-                log.error("the database is away: %d results are lost", len(self._exchanger.unsettled()))
+                log.error("%d results could not be handed in and are lost", len(self._exchanger.unsettled()))
         finally:
             draining.cancel()
             exchanging.cancel()
@@ -167,7 +169,7 @@ class Worker:
     # the slots, for the exchanger
 
     def free(self) -> int:
-        """How many tasks the next exchange may claim."""
+        """How many slots wait for a task."""
         return 0 if self._draining.is_set() else self._stage.free()
 
     def start(self, claims: Sequence[Any]) -> None:
@@ -193,6 +195,10 @@ class Worker:
         """The tasks and leases to keep alive.  Called in the heart's thread too."""
         held = self._stage.held() + [(one.id, one.lease) for one in self._exchanger.unsettled()]
         return [id for id, _ in held], [lease for _, lease in held]
+
+    def trouble(self) -> str | None:
+        """What keeps results from being handed in, for people."""
+        return self._exchanger.trouble
 
     def hear(self, verdicts: list[tuple[int, str]]) -> None:
         """What a heartbeat found out about our leases."""

@@ -1,0 +1,67 @@
+"""The second hand: exchanges beside the first one when much has gathered, and hands in what a batch cannot.
+
+Servers have more than one core: with many slots the one session of the first hand is what all wait for.  And
+a result that the database refuses, or one whose row somebody keeps locked, must not hold up all the others.
+"""
+
+from __future__ import annotations
+
+from taskq.errors import Conflict, DatabaseError, InvalidTask, Locked
+from taskq.worker.pauses import pause
+from taskq.worker.sleep import NEWS_ONLY
+from taskq.worker.traffic import MANY, Traffic, nap
+
+
+class SecondHand:
+    """Opens its session when it is needed for the first time."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic, self._hand = traffic, traffic.second
+        self.locked = 0  # how often in a row somebody's lock was met
+
+    async def run(self) -> None:
+        """Help whenever help is wanted, for ever."""
+        traffic = self._traffic
+        while True:
+            if self._pile_is_high:
+                await self._exchange()
+            elif traffic.one_by_one:
+                await self._hand_in_next()
+                if self.locked:
+                    await nap(traffic.help_wanted, pause(self.locked))
+            else:
+                traffic.wake.set()
+                traffic.help_wanted.clear()
+                await traffic.help_wanted.wait()
+
+    @property
+    def _pile_is_high(self) -> bool:
+        """While the first hand is out, so much has gathered that a second exchange pays."""
+        return self._traffic.first.is_out and len(self._traffic.finished) >= MANY
+
+    async def _exchange(self) -> None:
+        """Neither from the beginning nor with a mark: when to sleep is for the first hand to know."""
+        traffic = self._traffic
+        got = await traffic.exchange(self._hand, traffic.wanted(), NEWS_ONLY)
+        traffic.sleep.helped(got or 0)
+        if self._hand.holds:  # it failed
+            traffic.finished[:0], self._hand.holds = self._hand.holds, []
+
+    async def _hand_in_next(self) -> None:
+        """One of a refused batch, alone; while a row of its is locked, others come first."""
+        line = self._traffic.one_by_one
+        try:
+            await self._hand.hand_in(line[0])
+        except Locked:
+            line.rotate(-1)
+            self.locked += 1
+            return
+        except Conflict:
+            return
+        except InvalidTask as refused:
+            self._traffic.slots.refused(line[0], refused)
+        except DatabaseError as error:
+            await self._hand.lost(error)
+            return
+        line.popleft()
+        self.locked = 0
