@@ -42,7 +42,7 @@ returns table (kind text, id uuid, lease bigint, role text, payload jsonb, attem
                max_attempts smallint, timeout double precision, name text, mission_id uuid, parent_id uuid, created_by text,
                traceparent text, parents jsonb, due_in double precision)
 language plpgsql
-set lock_timeout = '500ms'   -- who keeps one of the rows locked must not hold up all the others: the worker hands them in one by one
+set lock_timeout = '500ms'   -- who keeps one of the rows locked must not hold up all the others: the worker hands them in apart
 set plan_cache_mode = force_generic_plan   -- knowing the arrays, the planner joins by a scan of the table: quadratic while it is small
 as $$
 #variable_conflict use_column

@@ -47,7 +47,7 @@ async def is_completed(db: asyncpg.Connection, *ids: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize(("slots", "hands"), [(10, 1), (300, 2)])
+@pytest.mark.parametrize(("slots", "hands"), [(10, 1), (300, 2)])  # hands that have a session
 async def test_the_second_hand_has_a_session_once_many_tasks_finish_at_once(
     dsn: str, queue: Queue, db: asyncpg.Connection, slots: int, hands: int
 ) -> None:
@@ -81,6 +81,24 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_no_other(
     await locker.close()
     assert set(runs.values()) == {1}
     assert await db.fetchval("select count(*) from taskq.attempts") == 0
+
+
+async def test_of_a_big_batch_only_what_is_locked_waits(
+    dsn: str, queue: Queue, db: asyncpg.Connection
+) -> None:
+    app, runs, go_on = instant()
+    locker = await asyncpg.connect(dsn)
+    async with working(app, dsn, concurrency=60):
+        ids = await queue.enqueue_many([{"role": "held"} for _ in range(60)])
+        await eventually(lambda: len(runs) == 60)
+        async with locker.transaction():
+            locked = await locker.fetch("select id from taskq.tasks limit 2 for update")
+            go_on.set()
+            others = set(ids) - {row["id"] for row in locked}
+            await eventually(lambda: is_completed(db, *others))
+        await eventually(lambda: is_completed(db, *ids))
+    await locker.close()
+    assert runs == dict.fromkeys(ids, 1)
 
 
 async def test_a_child_that_is_not_committed_yet_holds_up_only_its_parent(
@@ -131,8 +149,9 @@ async def test_without_a_connection_left_the_first_hand_works_alone(
     app, runs, _ = instant()
     name = f"few_{secrets.token_hex(4)}"
     await db.execute(
-        f"create role {name} login password 'few'; grant usage on schema taskq to {name};"
-        f"grant all on all tables in schema taskq to {name}; grant all on all sequences in schema taskq to {name};"
+        f"create role {name} login password 'few'; grant usage on schema taskq to {name}; "
+        f"grant all on all tables in schema taskq to {name}; "
+        f"grant all on all sequences in schema taskq to {name}; "
         f"grant execute on all functions in schema taskq to {name}"
     )
     try:

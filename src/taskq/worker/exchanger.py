@@ -69,7 +69,7 @@ class Exchanger:
         if not self._second.locked:
             return None
         return (
-            f"{len(self._traffic.one_by_one)} results wait to be handed in: "
+            f"results that wait to be handed in: {sum(map(len, list(self._traffic.apart)))}; "
             "a session keeps their rows, or rows that depend on them, locked (pg_locks tells which)"
         )
 

@@ -83,12 +83,12 @@ class Hand:
         self.holds, self._failures = [], 0
         return rows
 
-    async def hand_in(self, finished: Finished) -> None:
-        """This one alone.
+    async def hand_in(self, finished: Sequence[Finished]) -> None:
+        """These, and claim nothing.
 
         :raises DatabaseError: as `exchange`.
         """
-        await self._call(0, [finished], NOWHERE, None)
+        await self._call(0, finished, NOWHERE, None)
 
     async def fetch_value(self, query: str, *args: Any) -> Any:
         """Another statement on its session."""

@@ -7,6 +7,7 @@ a result that the database refuses, or one whose row somebody keeps locked, must
 from __future__ import annotations
 
 from taskq.errors import Conflict, DatabaseError, InvalidTask, Locked
+from taskq.worker.hand import Finished
 from taskq.worker.pauses import pause
 from taskq.worker.sleep import NEWS_ONLY
 from taskq.worker.traffic import MANY, Traffic, nap
@@ -25,7 +26,7 @@ class SecondHand:
         while True:
             if self._pile_is_high:
                 await self._exchange()
-            elif traffic.one_by_one:
+            elif traffic.apart:
                 await self._hand_in_next()
                 if self.locked:
                     await nap(traffic.help_wanted, pause(self.locked))
@@ -48,20 +49,31 @@ class SecondHand:
             traffic.finished[:0], self._hand.holds = self._hand.holds, []
 
     async def _hand_in_next(self) -> None:
-        """One of a refused batch, alone; while a row of its is locked, others come first."""
-        line = self._traffic.one_by_one
+        """A batch that was refused, again: it may pass now.  If not, then its parts, after all others."""
+        line = self._traffic.apart
+        batch = line[0]
         try:
-            await self._hand.hand_in(line[0])
+            await self._hand.hand_in(batch)
         except Locked:
-            line.rotate(-1)
-            self.locked += 1
+            self.locked += len(batch) == 1
+            line.popleft()
+            line.extend(parts(batch))
             return
         except Conflict:
             return
         except InvalidTask as refused:
-            self._traffic.slots.refused(line[0], refused)
+            if len(batch) == 1:
+                self._traffic.slots.refused(batch[0], refused)
+            else:
+                line.extend(parts(batch))
         except DatabaseError as error:
             await self._hand.lost(error)
             return
         line.popleft()
         self.locked = 0
+
+
+def parts(batch: list[Finished]) -> list[list[Finished]]:
+    """About ten.  Not one by one: where many queue for one row, more transactions make a longer queue."""
+    size = -(-len(batch) // 10)
+    return [batch[at : at + size] for at in range(0, len(batch), size)]

@@ -43,7 +43,7 @@ class Traffic:
         self.slots, self.first, self.second = slots, first, second
         self.sleep = Sleep()
         self.finished: list[Finished] = []
-        self.one_by_one: deque[Finished] = deque()  # refused as a batch
+        self.apart: deque[list[Finished]] = deque()  # batches that were refused
         self.wake, self.help_wanted = asyncio.Event(), asyncio.Event()
         self.closing = False
         self.adrift = True  # answers may have been lost, and with them claims
@@ -64,7 +64,8 @@ class Traffic:
 
     def unsettled(self) -> list[Finished]:
         """What is finished and not yet known to be handed in.  The thread of the heart asks, too."""
-        return [*self.finished, *self.first.holds, *self.second.holds, *self.one_by_one]
+        apart = [one for batch in list(self.apart) for one in batch]
+        return [*self.finished, *self.first.holds, *self.second.holds, *apart]
 
     def wanted(self) -> int:
         """How many the next exchange may claim."""
@@ -104,10 +105,10 @@ class Traffic:
     def _set_apart(self, hand: Hand, error: DatabaseError) -> None:
         """One of its results is to blame, or a row that somebody keeps locked: let the others pass."""
         if hand.holds:
-            log.warning("%d results are handed in one by one (%s)", len(hand.holds), error)
-        self.one_by_one.extend(hand.holds)
-        hand.holds = []
-        self.help_wanted.set()
+            log.warning("%d results are handed in apart (%s)", len(hand.holds), error)
+            self.apart.append(hand.holds)
+            hand.holds = []
+            self.help_wanted.set()
 
     def _take(self, rows: Sequence[Any], begun: float) -> int:
         """Start the claims among the rows, note what the others say; how many were claimed."""
