@@ -31,9 +31,10 @@ class SecondHand:
                 if self.locked:
                     await nap(traffic.help_wanted, pause(self.locked))
             else:
-                traffic.wake.set()
                 traffic.help_wanted.clear()
                 await traffic.help_wanted.wait()
+                continue
+            traffic.wake.set()  # the first hand may rest, having left all free slots to us, or wait for our end
 
     @property
     def _pile_is_high(self) -> bool:
