@@ -43,7 +43,7 @@ begin
     taskq.uuid7() to taskq_reader;
   execute (select format('grant insert (%s) on taskq.tasks to taskq_client', string_agg(quote_ident(c), ', ')) from unnest(taskq.insertable()) c);
   grant execute on function taskq.enqueue(jsonb), taskq.with_ids(jsonb), taskq.insert_statement(jsonb),
-    taskq.insertable(), taskq.await(uuid) to taskq_client;
+    taskq.insertable(), taskq.await(uuid), taskq.bell_class(), taskq.keep_up(text) to taskq_client;
   grant execute on function taskq.cancel(uuid, text, text), taskq.retry(uuid, text, text), taskq.requeue(uuid, text, text),
     taskq.rerun(uuid, text, text), taskq.approve(uuid, text, text), taskq.reject(uuid, text, text),
     taskq.complete(uuid, jsonb, text, text), taskq.tend() to taskq_operator;

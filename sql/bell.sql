@@ -11,20 +11,25 @@ create function taskq.bell_class() returns integer language sql immutable parall
 return 7731;
 comment on function taskq.bell_class() is 'The first key of every advisory lock of the bell.';
 
+-- keep_up: from here to the end of this transaction nobody who plays this role falls asleep.
+-- An expression: as a statement (`perform`) it would cost ten times as much, at every insert.
+create function taskq.keep_up(_role text) returns boolean language sql as $$
+  select pg_advisory_xact_lock_shared(taskq.bell_class(), hashtext(_role)) is not null
+$$;
+comment on function taskq.keep_up(text) is 'Keeps the workers that play this role from falling asleep until this transaction ends; look for sleepers after it.  Always true.';
+
 -- ring: somebody asleep plays one of these roles; wake him at commit.
 create function taskq.ring(_roles text[]) returns boolean
 language plpgsql as $$
 declare
   _role text;
+  _held boolean;
 begin
   if cardinality(_roles) > 1 then
     _roles := array(select distinct r from unnest(_roles) r where r is not null order by r);
   end if;
   foreach _role in array coalesce(_roles, '{}') loop
-    -- as an expression: `perform` would cost ten times as much, at every insert
-    if pg_advisory_xact_lock_shared(taskq.bell_class(), hashtext(_role)) is null then
-      return false;
-    end if;
+    _held := taskq.keep_up(_role);
   end loop;
   -- a new statement, so a new snapshot: marks that were committed before we got the lock are seen
   if not exists (select from taskq.sleepers s where s.role = any(_roles)) then
