@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,6 +30,8 @@ CONTAINER = pytest.StashKey[Any]()
 
 def pytest_configure(config: pytest.Config) -> None:
     backend.begin_run()
+    # A shell that starts the suite in the background has SIGINT ignored, by all that is started here, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Hundreds of processes are started: each would compile all that it imports.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.environ.get("TASKQ_TEST_BACKEND") == "container" and not os.environ.get(backend.URL):
