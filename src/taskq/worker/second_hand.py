@@ -34,7 +34,7 @@ class SecondHand:
                 traffic.help_wanted.clear()
                 await traffic.help_wanted.wait()
                 continue
-            traffic.wake.set()  # the first hand may rest, having left all free slots to us, or wait for our end
+            traffic.wake.set()  # the first hand may rest, all free slots being ours, or wait for our end
 
     @property
     def _pile_is_high(self) -> bool:
