@@ -488,7 +488,9 @@ class Mob:
             try:
                 await self.dice.choice(steps)(session, worker)
                 self.done += 1
-            except asyncpg.DeadlockDetectedError:  # nothing was done; whoever meets it does it again
+            # nothing was done; whoever meets it does it again.  An exchange waits for a lock less long than it
+            # takes to detect a deadlock
+            except (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError):
                 self.deadlocks += 1
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in TOLD_WHAT_TO_DO:
