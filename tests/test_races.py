@@ -488,7 +488,7 @@ class Mob:
             try:
                 await self.dice.choice(steps)(session, worker)
                 self.done += 1
-            # nothing was done; whoever meets it does it again.  An exchange waits for a lock less long than it
+            # nothing was done; whoever meets it does it again.  An exchange gives up a lock sooner than it
             # takes to detect a deadlock
             except (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError):
                 self.deadlocks += 1
