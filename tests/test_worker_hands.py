@@ -6,6 +6,8 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +23,8 @@ HANDS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and application_name = 'taskq worker' and query like '%taskq.exchange(%'
 """
+LOCK = "select from taskq.tasks where id = $1 for update"
+CHILD = "insert into taskq.tasks (role, depends_on) values ('instant', array[$1::uuid]) returning id"
 WITHIN = timedelta(seconds=15)
 
 
@@ -39,6 +43,17 @@ def instant() -> tuple[App, Counter[Any], asyncio.Event]:
         return "kept"
 
     return app, runs, go_on
+
+
+@asynccontextmanager
+async def meanwhile(dsn: str, sql: str, *args: Any) -> AsyncIterator[list[Any]]:
+    """What a query of another session returned, whose transaction is open until the block ends."""
+    session = await asyncpg.connect(dsn)
+    try:
+        async with session.transaction():
+            yield await session.fetch(sql, *args)
+    finally:
+        await session.close()
 
 
 async def is_completed(db: asyncpg.Connection, *ids: Any) -> bool:
@@ -63,12 +78,10 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_no_other(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
     app, runs, go_on = instant()
-    locker = await asyncpg.connect(dsn)
     async with working(app, dsn, heartbeat=0.1):
         locked, *others = await queue.enqueue_many([{"role": "held"} for _ in range(5)])
         await eventually(lambda: len(runs) == 5)
-        async with locker.transaction():
-            await locker.execute("select from taskq.tasks where id = $1 for update", locked)
+        async with meanwhile(dsn, LOCK, locked):
             go_on.set()
             await eventually(lambda: is_completed(db, *others))
             await play(queue, "instant")
@@ -78,7 +91,6 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_no_other(
             )
         assert await queue.result(locked, timeout=WITHIN) == "kept"
         await eventually(lambda: db.fetchval("select trouble is null from taskq.workers"))
-    await locker.close()
     assert set(runs.values()) == {1}
     assert await db.fetchval("select count(*) from taskq.attempts") == 0
 
@@ -87,17 +99,14 @@ async def test_of_a_big_batch_only_what_is_locked_waits(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
     app, runs, go_on = instant()
-    locker = await asyncpg.connect(dsn)
     async with working(app, dsn, concurrency=60):
         ids = await queue.enqueue_many([{"role": "held"} for _ in range(60)])
         await eventually(lambda: len(runs) == 60)
-        async with locker.transaction():
-            locked = await locker.fetch("select id from taskq.tasks limit 2 for update")
+        async with meanwhile(dsn, "select id from taskq.tasks limit 2 for update") as locked:
             go_on.set()
             others = set(ids) - {row["id"] for row in locked}
             await eventually(lambda: is_completed(db, *others))
         await eventually(lambda: is_completed(db, *ids))
-    await locker.close()
     assert runs == dict.fromkeys(ids, 1)
 
 
@@ -105,22 +114,16 @@ async def test_a_child_that_is_not_committed_yet_holds_up_only_its_parent(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
     app, runs, go_on = instant()
-    inserter = await asyncpg.connect(dsn)
     async with working(app, dsn):
         parent = await queue.enqueue("held")
         await eventually(lambda: len(runs) == 1)
-        async with inserter.transaction():
-            child = await inserter.fetchval(
-                "insert into taskq.tasks (role, depends_on) values ('instant', array[$1::uuid]) returning id",
-                parent,
-            )
+        async with meanwhile(dsn, CHILD, parent) as [child]:
             go_on.set()
             for _ in range(3):
                 await play(queue, "instant")
             assert not await is_completed(db, parent)
-        for id in (parent, child):
+        for id in (parent, child["id"]):
             assert (await queue.wait(id, timeout=WITHIN)).status == "completed"
-    await inserter.close()
     assert set(runs.values()) == {1}
 
 
@@ -128,18 +131,14 @@ async def test_a_drain_waits_for_a_result_whose_row_is_locked(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
     app, runs, go_on = instant()
-    locker = await asyncpg.connect(dsn)
-    async with working(app, dsn) as worker:
+    async with working(app, dsn, heartbeat=0.1) as worker:
         id = await queue.enqueue("held")
         await eventually(lambda: len(runs) == 1)
-        transaction = locker.transaction()
-        await transaction.start()
-        await locker.execute("select from taskq.tasks where id = $1 for update", id)
-        go_on.set()
-        await eventually(lambda: worker.free() == 10)
-        worker.drain()
-        asyncio.get_running_loop().call_later(1.5, lambda: asyncio.ensure_future(transaction.commit()))
-    await locker.close()
+        async with meanwhile(dsn, LOCK, id):
+            go_on.set()
+            await eventually(lambda: worker.free() == 10)
+            worker.drain()
+            await eventually(lambda: db.fetchval("select draining and trouble <> '' from taskq.workers"))
     assert await queue.result(id, timeout=WITHIN) == "kept"
 
 
