@@ -6,6 +6,8 @@ a result that the database refuses, or one whose row somebody keeps locked, must
 
 from __future__ import annotations
 
+import contextlib
+
 from taskq.errors import Conflict, DatabaseError, InvalidTask, Locked
 from taskq.worker.hand import Finished
 from taskq.worker.pauses import pause
@@ -14,7 +16,7 @@ from taskq.worker.traffic import MANY, Traffic, nap
 
 
 class SecondHand:
-    """Opens its session when it is needed for the first time."""
+    """With many slots its session is open from the start; with few, once something was refused as a batch."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic, self._hand = traffic, traffic.second
@@ -23,6 +25,9 @@ class SecondHand:
     async def run(self) -> None:
         """Help whenever help is wanted, for ever."""
         traffic = self._traffic
+        if traffic.is_wide:
+            with contextlib.suppress(DatabaseError):  # it is tried again when it is needed
+                await self._hand.open()
         while True:
             if self._pile_is_high:
                 await self._exchange()

@@ -47,7 +47,8 @@ class Traffic:
         self.wake, self.help_wanted = asyncio.Event(), asyncio.Event()
         self.closing = False
         self.adrift = True  # answers may have been lost, and with them claims
-        self._most = concurrency if concurrency < MANY else concurrency // 3
+        self.is_wide = concurrency >= MANY
+        self._most = concurrency // 3 if self.is_wide else concurrency
         self._floors = Floors()
 
     def pile(self, finished: Finished) -> None:
