@@ -20,8 +20,11 @@ from taskq import App, Queue, Task
 from worker_process import play, working
 
 HANDS = """
-select count(*) from pg_stat_activity
-where datname = current_database() and application_name = 'taskq worker' and query like '%taskq.exchange(%'
+select count(*) from pg_stat_activity where datname = current_database() and application_name = 'taskq worker'
+"""
+CUT = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and application_name = 'taskq worker'
 """
 LOCK = "select from taskq.tasks where id = $1 for update"
 CHILD = "insert into taskq.tasks (role, depends_on) values ('instant', array[$1::uuid]) returning id"
@@ -62,15 +65,19 @@ async def is_completed(db: asyncpg.Connection, *ids: Any) -> bool:
     )
 
 
+async def has_hands(db: asyncpg.Connection, number: int) -> bool:
+    return await db.fetchval(HANDS) == number
+
+
 @pytest.mark.parametrize(("slots", "hands"), [(10, 1), (300, 2)])  # hands that have a session
-async def test_the_second_hand_has_a_session_once_many_tasks_finish_at_once(
+async def test_with_many_slots_two_hands_exchange(
     dsn: str, queue: Queue, db: asyncpg.Connection, slots: int, hands: int
 ) -> None:
     app, runs, _ = instant()
     async with working(app, dsn, concurrency=slots):
         ids = await queue.enqueue_many([{"role": "instant"} for _ in range(3_000)])
         await eventually(lambda: is_completed(db, *ids))
-        assert await db.fetchval(HANDS) == hands
+        await eventually(lambda: has_hands(db, hands))
     assert runs == dict.fromkeys(ids, 1)
 
 
@@ -155,7 +162,9 @@ async def test_without_a_connection_left_the_first_hand_works_alone(
     )
     try:
         async with working(app, with_user(dsn, name, "few"), concurrency=300):
-            await play(queue, "instant")
+            await eventually(lambda: has_hands(db, 2))
+            await db.execute(CUT)
+            await play(queue, "instant")  # brings the first hand back, and it alone
             open_now = await db.fetchval("select count(*) from pg_stat_activity where usename = $1", name)
             await db.execute(f"alter role {name} connection limit {open_now}")
             with caplog.at_level(logging.WARNING, "taskq.worker"):

@@ -12,7 +12,7 @@ from taskq.errors import Conflict, DatabaseError, InvalidTask, Locked
 from taskq.worker.hand import Finished
 from taskq.worker.pauses import pause
 from taskq.worker.sleep import NEWS_ONLY
-from taskq.worker.traffic import MANY, Traffic, nap
+from taskq.worker.traffic import HIGH_PILE, Traffic, nap
 
 
 class SecondHand:
@@ -44,7 +44,7 @@ class SecondHand:
     @property
     def _pile_is_high(self) -> bool:
         """While the first hand is out, so much has gathered that a second exchange pays."""
-        return self._traffic.first.is_out and len(self._traffic.finished) >= MANY
+        return self._traffic.first.is_out and len(self._traffic.finished) >= HIGH_PILE
 
     async def _exchange(self) -> None:
         """Neither from the beginning nor with a mark: when to sleep is for the first hand to know."""

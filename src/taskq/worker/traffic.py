@@ -16,7 +16,8 @@ from taskq.worker.sleep import Plan, Sleep
 
 log = logging.getLogger("taskq.worker")
 
-MANY = 64  # slots, or finished tasks in a pile, from which on it pays to divide them
+MANY_SLOTS = 64  # from here on it pays to divide them between two hands
+HIGH_PILE = 32  # results that gathered, from here on a second exchange pays (16 and 64 drain 2 and 5 % less)
 
 
 class Slots(Protocol):
@@ -47,7 +48,7 @@ class Traffic:
         self.wake, self.help_wanted = asyncio.Event(), asyncio.Event()
         self.closing = False
         self.adrift = True  # answers may have been lost, and with them claims
-        self.is_wide = concurrency >= MANY
+        self.is_wide = concurrency >= MANY_SLOTS
         self._most = concurrency // 3 if self.is_wide else concurrency
         self._floors = Floors()
 
@@ -55,7 +56,7 @@ class Traffic:
         """One more to hand in."""
         self.finished.append(finished)
         self.wake.set()
-        if len(self.finished) == MANY:
+        if len(self.finished) == HIGH_PILE:
             self.help_wanted.set()
 
     def look_at_all(self) -> None:
