@@ -27,10 +27,11 @@ language sql as $$
   from (select) one left join pg_stat_activity a on _direct and a.pid = pg_backend_pid()
   on conflict (id) do update
   set backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
-      heartbeat_at = clock_timestamp(), missing_since = null, trouble = null
+      heartbeat_at = clock_timestamp(), missing_since = null, trouble = null;
+  select pg_notify('taskq_worker', '');   -- to all: it may die before its first heartbeat says that it holds something
 $$;
 comment on function taskq.register(uuid, text, text[], integer, text, interval, boolean) is
-  'For workers: enters a worker, or its new database session.';
+  'For workers: enters a worker, or its new database session, and has the others keep an eye on it.';
 
 -- disown: the answer to an exchange was lost on the way; what the worker holds without knowing is released.
 create function taskq.disown(_worker uuid, _known bigint[]) returns integer

@@ -13,8 +13,8 @@ create domain taskq.error_kind as text constraint a_known_kind_of_error check (v
   'external_service', 'rate_limited', 'budget_exceeded', 'rejected', 'cancelled', 'unknown'));
 comment on domain taskq.error_kind is 'Why an attempt or a task ended badly.';
 
--- What only an INSERT can get wrong is checked in domains: the constraints of a table are looked at again by every
--- UPDATE of the row, and a task is written three times (0.7 µs of 15).
+-- What one value alone can get wrong is checked in domains, when it is set: the constraints of a table are looked at
+-- again by every UPDATE of the row, and a task is written three times (0.7 µs of 15).
 create domain taskq.role_name as text
   constraint role_is_a_name_of_at_most_200_characters check (length(value) between 1 and 200);
 comment on domain taskq.role_name is 'What a task needs; the routing key.';
@@ -31,6 +31,12 @@ comment on domain taskq.attempts_allowed is 'How many attempts a task may take.'
 
 create domain taskq.time_allowed as interval constraint timeout_is_positive check (value > interval '0');
 comment on domain taskq.time_allowed is 'How long an attempt may take.';
+
+create domain taskq.fraction as real constraint progress_is_a_fraction check (value between real '0' and real '1');
+comment on domain taskq.fraction is 'How far something is, 0 to 1.';
+
+create domain taskq.left_to_come as integer constraint waiting_on_is_not_negative check (value >= 0);
+comment on domain taskq.left_to_come is 'How many of something are still to come.';
 
 create table taskq.arrows (
   verb  text not null,

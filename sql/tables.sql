@@ -31,7 +31,7 @@ create table taskq.tasks (
   lease_expires_at      timestamptz,
   heartbeat_at          timestamptz,
   cancel_requested_at   timestamptz,
-  progress              real,
+  progress              taskq.fraction,
   progress_note         text,
   result                jsonb,
   error                 text,
@@ -41,14 +41,12 @@ create table taskq.tasks (
   created_at            timestamptz not null default now(),
   started_at            timestamptz,
   finished_at           timestamptz,
-  waiting_on            integer not null default 0,
+  waiting_on            taskq.left_to_come not null default 0,
   has_dependents        boolean not null default false,
   awaited               boolean not null default false,
 
   -- PostgreSQL reads the text of these anew for every statement that inserts or updates: constants of the column's own
   -- type and the order of the statuses (the final ones come last) make it short, 6 % of a lone INSERT
-  constraint progress_is_a_fraction check (progress between real '0' and real '1'),
-  constraint waiting_on_is_not_negative check (waiting_on >= 0),
   constraint running_has_a_lease check ((status = 'in_progress') = (lease is not null)),
   constraint what_is_final_has_an_end check ((status >= 'completed') = (finished_at is not null)),
   constraint failed_says_why check (status <> 'failed' or error_kind is not null)

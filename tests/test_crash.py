@@ -14,6 +14,7 @@ import asyncpg
 import apps
 from support import eventually
 from taskq import App, Queue, Task
+from taskq.worker import heart
 from worker_process import pid_of, registered, worker_process, working
 
 
@@ -72,6 +73,17 @@ async def holder_of(db: asyncpg.Connection, id: UUID) -> asyncpg.Record:
     )
 
 
+async def test_an_idle_worker_notices_another_that_dies_as_soon_as_it_has_started(
+    dsn: str, queue: Queue, db: asyncpg.Connection
+) -> None:
+    async with working(App(), dsn):  # plays nothing, but reaps
+        await asyncio.sleep(heart.WATCH_ON + 1)  # it no longer keeps an eye on anybody
+        id = await queue.enqueue("crash")
+        async with worker_process(dsn) as victim:
+            assert await victim.ends() == -signal.SIGKILL
+            await eventually(lambda: lost(db, id, 1), timeout=5)
+
+
 async def test_a_task_under_which_three_workers_died_fails_as_worker_lost(
     dsn: str, queue: Queue, db: asyncpg.Connection
 ) -> None:
@@ -89,9 +101,6 @@ async def test_a_task_under_which_three_workers_died_fails_as_worker_lost(
 
 
 async def lost(db: asyncpg.Connection, id: UUID, times: int) -> bool:
-    """Somebody tends meanwhile: an idle worker looks after others for 5 s, and on a busy machine the next
-    victim takes longer to start."""
-    await db.execute("select taskq.tend()")
     return times == await db.fetchval("select count(*) from taskq.attempts where task_id = $1", id)
 
 

@@ -24,6 +24,6 @@ def downgrade() -> None:
     op.execute("drop function taskq.uuid7()")
     op.execute(
         "drop domain taskq.error_kind, taskq.role_name, taskq.object, taskq.failure_policy, "
-        "taskq.attempts_allowed, taskq.time_allowed"
+        "taskq.attempts_allowed, taskq.time_allowed, taskq.fraction, taskq.left_to_come"
     )
     op.execute("drop type taskq.status")

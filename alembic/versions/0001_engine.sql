@@ -13,8 +13,8 @@ create domain taskq.error_kind as text constraint a_known_kind_of_error check (v
   'external_service', 'rate_limited', 'budget_exceeded', 'rejected', 'cancelled', 'unknown'));
 comment on domain taskq.error_kind is 'Why an attempt or a task ended badly.';
 
--- What only an INSERT can get wrong is checked in domains: the constraints of a table are looked at again by every
--- UPDATE of the row, and a task is written three times (0.7 µs of 15).
+-- What one value alone can get wrong is checked in domains, when it is set: the constraints of a table are looked at
+-- again by every UPDATE of the row, and a task is written three times (0.7 µs of 15).
 create domain taskq.role_name as text
   constraint role_is_a_name_of_at_most_200_characters check (length(value) between 1 and 200);
 comment on domain taskq.role_name is 'What a task needs; the routing key.';
@@ -31,6 +31,12 @@ comment on domain taskq.attempts_allowed is 'How many attempts a task may take.'
 
 create domain taskq.time_allowed as interval constraint timeout_is_positive check (value > interval '0');
 comment on domain taskq.time_allowed is 'How long an attempt may take.';
+
+create domain taskq.fraction as real constraint progress_is_a_fraction check (value between real '0' and real '1');
+comment on domain taskq.fraction is 'How far something is, 0 to 1.';
+
+create domain taskq.left_to_come as integer constraint waiting_on_is_not_negative check (value >= 0);
+comment on domain taskq.left_to_come is 'How many of something are still to come.';
 
 create table taskq.arrows (
   verb  text not null,
@@ -121,7 +127,7 @@ create table taskq.tasks (
   lease_expires_at      timestamptz,
   heartbeat_at          timestamptz,
   cancel_requested_at   timestamptz,
-  progress              real,
+  progress              taskq.fraction,
   progress_note         text,
   result                jsonb,
   error                 text,
@@ -131,14 +137,12 @@ create table taskq.tasks (
   created_at            timestamptz not null default now(),
   started_at            timestamptz,
   finished_at           timestamptz,
-  waiting_on            integer not null default 0,
+  waiting_on            taskq.left_to_come not null default 0,
   has_dependents        boolean not null default false,
   awaited               boolean not null default false,
 
   -- PostgreSQL reads the text of these anew for every statement that inserts or updates: constants of the column's own
   -- type and the order of the statuses (the final ones come last) make it short, 6 % of a lone INSERT
-  constraint progress_is_a_fraction check (progress between real '0' and real '1'),
-  constraint waiting_on_is_not_negative check (waiting_on >= 0),
   constraint running_has_a_lease check ((status = 'in_progress') = (lease is not null)),
   constraint what_is_final_has_an_end check ((status >= 'completed') = (finished_at is not null)),
   constraint failed_says_why check (status <> 'failed' or error_kind is not null)

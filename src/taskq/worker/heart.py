@@ -205,8 +205,11 @@ class Heart:
         return trouble
 
     def _called(self, _channel: str, worker: str) -> None:
+        """By name: beat.  By no name: a worker has registered."""
         if worker == str(self._identity.id):
             self._hurry.set()
+        elif not worker:
+            self.sign_of_work()
 
     def _on_session(self) -> None:
         if not self._started.done():
