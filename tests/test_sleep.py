@@ -21,6 +21,7 @@ from taskq import App, Queue, Task
 from taskq.database import Connection
 from taskq.settings import Settings
 from taskq.worker import heart
+from taskq.worker.sleep import STRAGGLERS_EVERY, Sleep
 from worker_process import LONG, play, sleepers, working
 
 
@@ -287,3 +288,27 @@ async def test_no_wake_up_is_lost_in_a_storm_of_single_inserts(
         inserted = sum(await asyncio.gather(*map(insert_rows, sessions)))
         await eventually(all_final, timeout=1)
     assert await db.fetchval("select count(*) from taskq.tasks where status = 'completed'") == inserted > 300
+
+
+def test_a_slow_look_from_the_beginning_is_followed_by_a_rest_in_which_the_floors_do() -> None:
+    sleep = Sleep()
+    first = sleep.plan(10, now=100.0)
+    assert first.everything
+    sleep.learn(first, want=10, got=0, now=100.0, took=1.0)
+    for seconds in (1.1, 2.0, 3.9):
+        plan = sleep.plan(10, now=100.0 + seconds)
+        assert not plan.everything
+        sleep.learn(plan, want=10, got=0, now=100.0 + seconds, took=0.001)
+        assert sleep.until(60.0, now=100.0 + seconds) <= 100.0 + seconds + STRAGGLERS_EVERY
+        sleep.look_at_all()
+    assert sleep.plan(10, now=104.0).everything
+
+
+def test_stragglers_are_looked_for_in_a_twentieth_of_the_time_while_there_is_work() -> None:
+    sleep = Sleep()
+    sleep.learn(sleep.plan(10, now=100.0), want=10, got=10, now=100.0, took=1.0)
+    assert not sleep.plan(10, now=119.0).everything
+    assert sleep.plan(10, now=120.0).everything
+    sleep.learn(sleep.plan(10, now=120.0), want=10, got=10, now=120.0, took=0.001)
+    assert not sleep.plan(10, now=120.9).everything
+    assert sleep.plan(10, now=121.0).everything

@@ -12,9 +12,9 @@ import random
 from typing import NamedTuple
 
 STRAGGLERS_EVERY = 1.0  # seconds between two looks from the beginning while there is work
-STRAGGLERS_SHARE = (
-    20.0  # or so many times what the last one took: under a held snapshot they take ever longer
-)
+STRAGGLERS_SHARE = 20.0  # or as often what the last one took: under a held snapshot they take ever longer
+QUICK = 0.05  # seconds that such a look may take to be made at once whenever there is a reason to
+REASON_SHARE = 4.0  # slower ones: not before so many times what the last one took
 BUSY_AFTER = 0.1  # seconds of filled slots after which the worker takes its mark off
 
 
@@ -29,12 +29,13 @@ class Look(enum.IntEnum):
 class Plan(NamedTuple):
     """What one exchange does: look at everything or from the floors on; mark on, off, or as it is (None)."""
 
+    look: Look  # what it was to look for; everything tells whether it does
     everything: bool
     mark: bool | None
     rung: bool
 
 
-NEWS_ONLY = Plan(everything=False, mark=None, rung=False)
+NEWS_ONLY = Plan(look=Look.NEWS, everything=False, mark=None, rung=False)
 
 
 class Sleep:
@@ -43,9 +44,9 @@ class Sleep:
     def __init__(self) -> None:
         self.look = Look.ALL
         self._rung = self._marked = self._dozed = False
-        self._claimed_since_all = False
+        self._claimed_since_all = self._owed = False
         self._looked_at_all = self._filled_since = 0.0
-        self._stragglers_every = STRAGGLERS_EVERY
+        self._took = 0.0  # the last look from the beginning
         self._next_due: float | None = None
 
     def ring(self) -> None:
@@ -59,11 +60,24 @@ class Sleep:
         self.look = Look.ALL
 
     def plan(self, want: int, now: float) -> Plan:
-        """What the next exchange does."""
-        everything = self.look is Look.ALL or now - self._looked_at_all > self._stragglers_every
-        plan = Plan(everything, self._mark(now) if want else None, self._rung)
+        """What the next exchange does.
+
+        A look from the beginning that takes long finds little: what was there when it began, others have
+        claimed by the time it gets there.  Without a rest after each, a worker would do nothing else.
+        """
+        rest = self._rest if self.look is Look.ALL else self._stragglers_every
+        everything = now - self._looked_at_all >= rest
+        plan = Plan(self.look, everything, self._mark(now) if want else None, self._rung)
         self._rung = False
         return plan
+
+    @property
+    def _rest(self) -> float:
+        return REASON_SHARE * self._took if self._took > QUICK else 0.0
+
+    @property
+    def _stragglers_every(self) -> float:
+        return max(STRAGGLERS_EVERY, STRAGGLERS_SHARE * self._took)
 
     def _mark(self, now: float) -> bool | None:
         if self._marked and self._filled_since and now - self._filled_since > BUSY_AFTER:
@@ -77,15 +91,17 @@ class Sleep:
     def learn(self, plan: Plan, want: int, got: int, now: float, took: float) -> None:
         """How many of those that it wanted the exchange got, and how long it took."""
         if plan.everything:
-            self._looked_at_all, self._claimed_since_all = now, False
-            self._stragglers_every = max(STRAGGLERS_EVERY, STRAGGLERS_SHARE * took)
+            self._looked_at_all, self._took = now, took
+            self._claimed_since_all = self._owed = False
+        elif plan.look is Look.ALL:
+            self._owed = True
         self._claimed_since_all = self._claimed_since_all or got > 0
         if got == want:
             self._filled_since = self._filled_since or now
             self.look = Look.NEWS
             return
         self._filled_since = 0.0
-        if plan.everything:
+        if plan.everything or plan.look is Look.ALL:
             self.look = Look.NOTHING if self._dozed else Look.ALL
         else:
             # with the mark on, whatever becomes runnable rings: only a bell for nothing sends us further back
@@ -115,7 +131,9 @@ class Sleep:
         until = now + sweep * random.uniform(0.9, 1.1)
         if self._next_due is not None:
             until = min(until, self._next_due)
-        if self._claimed_since_all:
+        if self._owed:  # until then, nobody knows when the next one is due
+            until = min(until, now + STRAGGLERS_EVERY)
+        elif self._claimed_since_all:
             until = min(until, max(now, self._looked_at_all + self._stragglers_every))
         return until
 
