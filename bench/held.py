@@ -47,7 +47,7 @@ class Steady:
 async def held(run: Run) -> list[Figure]:
     """The rate with and without a snapshot held, and how it goes over time."""
     found = await run.interleave(
-        {"held": partial(steady, run, True), "not held": partial(steady, run, False)}, rounds=3
+        {"held": partial(steady, run, True), "not held": partial(steady, run, False)}, rounds=5
     )
     with_, without = ([each.rate for each in found[name]] for name in ("held", "not held"))
     path = plot("held", {name: rounds[-1].line for name, rounds in found.items()}, "tasks a second")
