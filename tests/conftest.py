@@ -19,6 +19,8 @@ import pytest
 
 import backend
 from backend import Databases
+from fake_worker import FakeWorker
+from graphs import ROLE
 from taskq import Queue, embedded, schema
 from taskq.embedded import Server
 from taskq.embedded.home import Home
@@ -91,6 +93,30 @@ async def connect(dsn: str) -> AsyncIterator[Connect]:
 async def db(connect: Connect) -> asyncpg.Connection:
     """A session on the test's database; jsonb comes and goes as Python values."""
     return await connect()
+
+
+@pytest.fixture
+async def one(connect: Connect) -> asyncpg.Connection:
+    """A second session."""
+    return await connect()
+
+
+@pytest.fixture
+async def two(connect: Connect) -> asyncpg.Connection:
+    """A third one."""
+    return await connect()
+
+
+@pytest.fixture
+async def worker(db: asyncpg.Connection) -> FakeWorker:
+    """Plays the role of tasks that name none, on the session `db`."""
+    return await FakeWorker(db, ROLE).register()
+
+
+@pytest.fixture
+async def parents(db: asyncpg.Connection) -> FakeWorker:
+    """Plays the role parent."""
+    return await FakeWorker(db, "parent").register()
 
 
 @pytest.fixture

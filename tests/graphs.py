@@ -1,4 +1,4 @@
-"""Tasks and graphs of tasks, inserted as any client would: with plain SQL."""
+"""Tasks and graphs of tasks, inserted as any client would, with plain SQL, and brought to their ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+
+from fake_worker import FakeWorker
 
 ROLE = "work"
 
@@ -82,3 +84,26 @@ async def miscounted(db: asyncpg.Connection) -> list[asyncpg.Record]:
                 where d.task_id = t.id and d.on_failure <> 'run' and not d.met and p.status <> 'completed')
            or (t.status = 'in_progress') <> (t.lease is not null and t.lease_expires_at is not null)
     """)
+
+
+async def end(db: asyncpg.Connection, parents: FakeWorker, task: UUID, how: str) -> None:
+    """Bring a queued task of role parent to this end; it must be the only queued one."""
+    if how == "cancelled":
+        await db.execute("select taskq.cancel($1, 'no need', 'someone')", task)
+        return
+    claim = await parents.claim_one()
+    assert claim["id"] == task
+    if how == "completed":
+        await parents.complete(claim, result={"from": str(task)})
+    else:
+        await parents.fail(claim, final=True)
+
+
+async def insert_end(db: asyncpg.Connection, parents: FakeWorker, how: str) -> UUID:
+    task = await insert(db, "parent")
+    await end(db, parents, task, how)
+    return task
+
+
+async def retry(db: asyncpg.Connection, task: UUID) -> None:
+    await db.execute("select taskq.retry($1, 'again', 'someone')", task)

@@ -14,11 +14,6 @@ from support import eventually
 
 
 @pytest.fixture
-async def worker(db):
-    return await FakeWorker(db, ROLE).register()
-
-
-@pytest.fixture
 async def heard(connect):
     """The roles for which the bell rang."""
     said: list[str] = []

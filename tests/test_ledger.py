@@ -14,11 +14,6 @@ from graphs import ROLE, insert, row, status
 ALL = {"tools": ["look", "write", "submit_result"], "repositories": ["/srv/a", "/srv/b"]}
 
 
-@pytest.fixture
-async def worker(db: asyncpg.Connection) -> FakeWorker:
-    return await FakeWorker(db, ROLE).register()
-
-
 def proposal(call_id: str = "c1", tool: str = "look", effect: str = "read", **more: Any) -> dict[str, Any]:
     return {"call_id": call_id, "tool": tool, "effect": effect, "input": '{"path": "."}', **more}
 

@@ -12,11 +12,6 @@ from graphs import ROLE, ids, insert, insert_graph, row, status, statuses
 from support import eventually
 
 
-@pytest.fixture
-async def worker(db):
-    return await FakeWorker(db, ROLE).register()
-
-
 async def lapse(db, *tasks):
     await db.execute(
         "update taskq.tasks set lease_expires_at = clock_timestamp() - interval '1 ms' "

@@ -8,14 +8,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from fake_worker import FakeWorker
-from graphs import ROLE, insert, row, status, statuses
+from graphs import insert, row, status, statuses
 from support import eventually
-
-
-@pytest.fixture
-async def worker(db):
-    return await FakeWorker(db, ROLE).register()
 
 
 async def call(db: asyncpg.Connection, function: str, *args: Any) -> Any:

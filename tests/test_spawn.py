@@ -14,11 +14,11 @@ from cli_runner import Taskq
 from durable_task import durable_task
 from fake_worker import FakeWorker, Row
 from graphs import ROLE, insert, miscounted, row, status, statuses
+from locks import behind
 from support import eventually
 from taskq import App, Done, Fail, Task
 from taskq.database import Pool
 from taskq.errors import InvalidTask, Suspended
-from test_races import behind
 from worker_process import play, working
 
 HOUR = timedelta(hours=1)

@@ -18,11 +18,11 @@ from cli_runner import Taskq
 from durable_task import durable_task
 from fake_worker import FakeWorker
 from graphs import ROLE, insert, miscounted, row, status
+from locks import behind
 from support import eventually
 from taskq import App, Fail, LeaseLost, Task
 from taskq.database import Pool
 from taskq.errors import InvalidTask, NoSuchTask, NotAnArrow, Suspended
-from test_races import behind
 from worker_process import is_alive, registered, worker_process, working
 
 NOW = [timedelta(0)]
@@ -34,11 +34,6 @@ async def pool(dsn: str):
     pool = Pool(dsn)
     yield pool
     await pool.close()
-
-
-@pytest.fixture
-async def worker(db: asyncpg.Connection) -> FakeWorker:
-    return await FakeWorker(db, ROLE).register()
 
 
 class Stage:
