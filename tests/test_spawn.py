@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from cli_runner import Taskq
+from durable_stage import pool as pool
 from durable_task import durable_task
 from fake_worker import FakeWorker, Row
 from graphs import ROLE, insert, miscounted, row, status, statuses
@@ -23,13 +24,6 @@ from worker_process import play, working
 
 HOUR = timedelta(hours=1)
 CHILD = {"role": "child"}
-
-
-@pytest.fixture
-async def pool(dsn: str):
-    pool = Pool(dsn)
-    yield pool
-    await pool.close()
 
 
 class Family:
