@@ -295,12 +295,14 @@ def test_a_slow_look_from_the_beginning_is_followed_by_a_rest_in_which_the_floor
     first = sleep.plan(10, now=100.0)
     assert first.everything
     sleep.learn(first, want=10, got=0, now=100.0, took=1.0)
-    for seconds in (1.1, 2.0, 3.9):
-        plan = sleep.plan(10, now=100.0 + seconds)
+    sleep.due_in(3.0, now=100.0)
+    for now in (101.1, 102.0):
+        plan = sleep.plan(10, now)
         assert not plan.everything
-        sleep.learn(plan, want=10, got=0, now=100.0 + seconds, took=0.001)
-        assert sleep.until(60.0, now=100.0 + seconds) <= 100.0 + seconds + STRAGGLERS_EVERY
-        sleep.look_at_all()
+        sleep.learn(plan, want=10, got=0, now=now, took=0.001)
+        assert sleep.until(60.0, now) == now + STRAGGLERS_EVERY
+        assert not sleep.oversleep(now + STRAGGLERS_EVERY)
+    assert sleep.until(60.0, now=102.9) == pytest.approx(103.0, abs=0.01)  # what is due is not forgotten
     assert sleep.plan(10, now=104.0).everything
 
 

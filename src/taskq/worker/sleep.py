@@ -3,6 +3,9 @@
 The way to sleep: a look from the beginning finds nothing more → the next exchange puts the mark of a sleeper
 on and commits it → doze: nobody is left who may have missed the mark → one last look.  From then on, whatever
 becomes runnable rings the bell.  The exchanger talks to the database, and tells what came.
+
+Under a held snapshot a look from the beginning takes ever longer, and so is followed by a rest, in which
+looks from the floors stand in for it; one from the beginning is owed then, and a look each second until then.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ import random
 from typing import NamedTuple
 
 STRAGGLERS_EVERY = 1.0  # seconds between two looks from the beginning while there is work
-STRAGGLERS_SHARE = 20.0  # or as often what the last one took: under a held snapshot they take ever longer
-QUICK = 0.05  # seconds that such a look may take to be made at once whenever there is a reason to
-REASON_SHARE = 4.0  # slower ones: not before so many times what the last one took
+STRAGGLERS_SHARE = 20.0  # or so many times what the last one took
+QUICK = 0.05  # seconds that the last one may have taken for the next to need no rest, where there is a reason
+REST_SHARE = 4.0  # if it took longer: so many times that
 BUSY_AFTER = 0.1  # seconds of filled slots after which the worker takes its mark off
 
 
@@ -73,7 +76,7 @@ class Sleep:
 
     @property
     def _rest(self) -> float:
-        return REASON_SHARE * self._took if self._took > QUICK else 0.0
+        return REST_SHARE * self._took if self._took > QUICK else 0.0
 
     @property
     def _stragglers_every(self) -> float:
@@ -131,7 +134,7 @@ class Sleep:
         until = now + sweep * random.uniform(0.9, 1.1)
         if self._next_due is not None:
             until = min(until, self._next_due)
-        if self._owed:  # until then, nobody knows when the next one is due
+        if self._owed:  # only that one tells anew when the next is due
             until = min(until, now + STRAGGLERS_EVERY)
         elif self._claimed_since_all:
             until = min(until, max(now, self._looked_at_all + self._stragglers_every))
@@ -139,6 +142,8 @@ class Sleep:
 
     def oversleep(self, until: float) -> bool:
         """That time has come without a bell; True when it was for a task that is due."""
+        self.look = Look.ALL
         was_due = until == self._next_due
-        self.look, self._next_due = Look.ALL, None
+        if was_due:
+            self._next_due = None
         return was_due
